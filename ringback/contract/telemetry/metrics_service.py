@@ -197,9 +197,16 @@ class MetricsServiceLogEvent:
     )
     RETRY_RUN_INTERRUPTED: Final = LogEventSpec(
         "retry_run.interrupted",
-        "A retry run waits until the database answers again.",
+        "A retry run could not be continued. It is tried again after 1, 2, 4 ... 60 s; one line "
+        "per run and reason.",
         services=METRICS,
-        fields=("run", "reason"),
+        fields=("run", "reason", "cause"),
+    )
+    RETRY_RUNS_NOT_LEASED: Final = LogEventSpec(
+        "retry_runs.not_leased",
+        "Retry runs cannot be queried, so none is continued; one line per outage.",
+        services=METRICS,
+        fields=("reason", "cause"),
     )
     RETRY_RUN_FAILED: Final = LogEventSpec(
         "retry_run.failed",
@@ -217,7 +224,7 @@ class MetricsServiceLogEvent:
         "retries.not_swept",
         "Unpublished retries cannot be queried; one line per outage.",
         services=METRICS,
-        fields=("reason",),
+        fields=("reason", "cause"),
     )
     RETRIES_NOT_PRUNED: Final = LogEventSpec(
         "retries.not_pruned",

@@ -26,7 +26,7 @@ from ringback.services.metrics.polling.log_stats import LogStats
 from ringback.services.metrics.polling.queue_depths import QueueDepth
 from ringback.services.metrics.queries.queue_snapshot import Waits
 from ringback.services.metrics.transport.call import Peer
-from ringback.services.metrics.transport.errors import ApiError
+from ringback.services.metrics.transport.errors import ApiError, cause_of
 from ringback.services.metrics.transport.methods import Method
 from ringback.services.metrics.transport.spans import record_result
 
@@ -149,8 +149,6 @@ def _by_status(metric: MetricSpec, values: Mapping[Status, float]) -> GaugeMetri
     return _by_label(metric, {status.value: value for status, value in values.items()})
 
 
-_MAX_CAUSE = 300
-
 _CODES = frozenset(grpc.StatusCode) - {
     # No code here returns these. If gRPC does, the time series begins at that moment.
     grpc.StatusCode.UNKNOWN,
@@ -215,7 +213,7 @@ class CallInstruments:
             transport=transport.value,
             code=result.code.name,
             reason=error.reason if error else None,
-            cause=_cause(error),
+            cause=cause_of(error) if error else None,
             duration_ms=round(duration_s * 1000, 2),
             messages=result.answers,
             role=principal.role.value if principal else None,
@@ -225,11 +223,6 @@ class CallInstruments:
             trace_id=trace.trace_id,
             span_id=trace.span_id,
         )
-
-
-def _cause(error: ApiError | None) -> str | None:
-    cause = error.__cause__ if error else None
-    return f"{type(cause).__name__}: {cause}"[:_MAX_CAUSE] if cause else None
 
 
 class RetryInstruments:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.identity import new_job_id
@@ -35,6 +36,8 @@ from tests.integration.metrics.retry_stage import (
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import scripted
 from tests.support.eventually import eventually
+
+REPLAY = "ON FUNCTION replay_webhook"
 
 
 @pytest.fixture
@@ -182,6 +185,44 @@ async def test_an_organisation_decides_about_runs_of_its_webhooks(idle: RetrySta
     assert [(line["actor"], line["action"]) for line in await idle.audit()][2:] == [
         ("grace", f"bulk_retry_{verb}") for verb in ("paused", "resumed", "stopped")
     ]
+
+
+async def test_a_run_whose_statement_is_refused_waits_longer_each_time(idle: RetryStage) -> None:
+    """It shows the error and leaves its place to others; it goes on once the right is there."""
+    original = await completed(idle)
+    letter = await idle.bury()
+    refused = [await create(idle, **replays()) for _ in range(2)]
+    other = await create(idle)
+    await idle.database.execute(f"REVOKE EXECUTE {REPLAY} FROM ringback_operator")
+
+    async with replica(idle):
+        with capture_logs() as lines:
+            await eventually(idle.retries)
+            for run in refused:
+
+                async def third_try(run: admin.RetryRun = run) -> admin.RetryRun | None:
+                    found = await shown(idle, run)
+                    return found if "4 s" in found.message else None
+
+                held = await eventually(third_try)
+                assert held.state == admin.RETRY_RUN_STATE_HELD
+                assert held.message.startswith("Internal error; it was logged.")
+        assert [retry["original"] for retry in await idle.retries()] == [letter]
+
+        async def is_counted() -> bool:
+            return (await shown(idle, other)).retried == 1
+
+        await eventually(is_counted)
+        await idle.database.execute(f"GRANT EXECUTE {REPLAY} TO ringback_operator")
+
+        async def replayed() -> bool:
+            return original in [retry["original"] for retry in await idle.retries()]
+
+        await eventually(replayed)
+
+    said = [line for line in lines if line["event"] == "retry_run.interrupted"]
+    assert sorted(line["run"] for line in said) == sorted(run.run_id for run in refused)
+    assert all("42501" in line["cause"] for line in said)
 
 
 async def test_a_pause_survives_a_restart(idle: RetryStage) -> None:

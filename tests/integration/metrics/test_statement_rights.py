@@ -40,7 +40,7 @@ def roles_of(name: str) -> tuple[str, ...]:
         return (SERVICE,)
     if name in {
         *("retry_lease.sql", "retry_release.sql", "retry_run_lease.sql", "retry_run_save.sql"),
-        *("retry_run_end.sql", "retry_run_release.sql"),
+        *("retry_run_end.sql", "retry_run_postpone.sql", "retry_run_release.sql"),
         *("set_destination.sql", "set_processing.sql"),
     }:
         return (OPERATOR,)

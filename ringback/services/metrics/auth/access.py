@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import asyncpg
@@ -23,9 +23,15 @@ from ringback.runtime.observability.tracing import (
 )
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load, name_of
+from ringback.runtime.postgres.refusal import refusal
 from ringback.services.metrics.auth.principal import Principal, Role
 from ringback.services.metrics.transport.call import Call
-from ringback.services.metrics.transport.errors import Reason, deadline_exceeded, unavailable
+from ringback.services.metrics.transport.errors import (
+    Reason,
+    deadline_exceeded,
+    internal,
+    unavailable,
+)
 
 
 class TracedConnection:
@@ -83,8 +89,8 @@ class Access:
     async def reading(self, call: Call) -> AsyncGenerator[Connection, None]:
         """A read-only transaction that sees what the caller may see.
 
-        Statements stop at the call's deadline. Raises ApiError DEADLINE_EXCEEDED, or UNAVAILABLE
-        when the database cannot be reached or refuses a statement.
+        Statements stop at the call's deadline. Raises ApiError DEADLINE_EXCEEDED, UNAVAILABLE when
+        the database cannot be reached, or INTERNAL when it refuses a statement.
         """
         async with self._as(call, _READER[call.principal.role], readonly=True) as connection:
             yield connection
@@ -122,9 +128,7 @@ class Access:
         except (TimeoutError, asyncpg.QueryCanceledError) as exc:
             raise deadline_exceeded() from exc
         except DATABASE_UNAVAILABLE_ERRORS as exc:
-            raise unavailable(
-                Reason.DATABASE_UNAVAILABLE, "The database cannot be reached."
-            ) from exc
+            raise_database_error(exc)
 
     @asynccontextmanager
     async def _transaction(
@@ -145,6 +149,16 @@ class Access:
                 timeout_s=left_s,
             )
             yield connection
+
+
+def raise_database_error(exc: BaseException) -> NoReturn:
+    """Raise the ApiError of a call that failed with one of DATABASE_UNAVAILABLE_ERRORS.
+
+    A statement that PostgreSQL refuses is our fault, and calling again does not help.
+    """
+    if refused := refusal(exc):
+        raise internal() from refused
+    raise unavailable(Reason.DATABASE_UNAVAILABLE, "The database cannot be reached.") from exc
 
 
 def restrict_to_org(call: Call, org_id: UUID | None) -> Call | None:

@@ -19,7 +19,7 @@ from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
 from ringback.runtime.process.background import end
-from ringback.services.metrics.auth.access import Access
+from ringback.services.metrics.auth.access import Access, raise_database_error
 from ringback.services.metrics.auth.principal import RINGBACK, Principal, Role
 from ringback.services.metrics.commands.retry import REPLAY, RETRY, Retries, RetryCommand
 from ringback.services.metrics.commands.retry_run_matches import IdRange, Matches, one_step
@@ -38,7 +38,7 @@ from ringback.services.metrics.commands.retry_run_rules import (
 )
 from ringback.services.metrics.queries.delivery_stats import ALL_ORGS
 from ringback.services.metrics.transport.call import Call
-from ringback.services.metrics.transport.errors import ApiError, Reason, unavailable
+from ringback.services.metrics.transport.errors import ApiError, cause_of
 
 _PACKAGE = "ringback.services.metrics.commands"
 _LOAD_S = 5.0
@@ -58,7 +58,15 @@ _SKIPPED = frozenset(
         grpc.StatusCode.NOT_FOUND,
     }
 )
-_PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+_PASSING = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        # For example, a migration is missing.
+        grpc.StatusCode.INTERNAL,
+    }
+)
+_MAX_POSTPONED_S = 60.0
 
 Waiting = Callable[[], Awaitable[int | None]]
 """Returns the number of messages in the work queue; None when it is unknown."""
@@ -78,14 +86,12 @@ class RunTools:
     lease_s: float = 30.0
 
     async def read_load(self, call: Call) -> Load:
-        """Raises ApiError UNAVAILABLE if the database does not answer."""
+        """Raises ApiError, UNAVAILABLE if the database does not answer."""
         try:
             async with self.access.as_service(_LOAD_S, call.span) as connection:
                 [row] = await connection.fetch(load(_PACKAGE, "retry_conditions.sql"), ALL_ORGS)
         except DATABASE_UNAVAILABLE_ERRORS as exc:
-            raise unavailable(
-                Reason.DATABASE_UNAVAILABLE, "The database cannot be reached."
-            ) from exc
+            raise_database_error(exc)
         return Load(
             await self.waiting(),
             row["live_per_second"],
@@ -124,6 +130,9 @@ class RetryRunner:
         self._tools = tools
         self._owner = uuid4()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._interrupted: dict[UUID, tuple[int, str]] = {}
+        """How often in a row a run could not be continued, and why."""
+
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -132,12 +141,20 @@ class RetryRunner:
 
     async def run(self, *, interval_s: float = 1.0) -> None:
         """Work until cancelled. After an outage it continues."""
+        reason = None
         try:
             while True:
                 self._woken.clear()
-                # The sweeper logs an outage.
-                with suppress(ApiError):
+                try:
                     await self._begin_leased()
+                except ApiError as exc:
+                    if exc.reason != reason:
+                        log.warning(
+                            LogEvent.RETRY_RUNS_NOT_LEASED, reason=exc.reason, cause=cause_of(exc)
+                        )
+                    reason = exc.reason
+                else:
+                    reason = None
                 with suppress(TimeoutError):
                     async with asyncio.timeout(interval_s):
                         await self._woken.wait()
@@ -162,27 +179,55 @@ class RetryRunner:
             self._tasks[row["id"]] = task
 
     async def _work_on(self, row: asyncpg.Record) -> None:
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
         try:
-            try:
-                await LeasedRun(self._tools, row, self._owner).work()
-            except ApiError as exc:
-                if exc.code not in _PASSING:
-                    raise
-                # The lease is still ours, so that the next look continues the run.
-                log.warning(LogEvent.RETRY_RUN_INTERRUPTED, run=str(row["id"]), reason=exc.reason)
-        except Exception:
-            log.exception(LogEvent.RETRY_RUN_FAILED, run=str(row["id"]))
-            reason = "an unexpected error was logged."
-            if row["role"] not in _ROLES:
-                reason = f"this release does not know the role {row['role']} of its creator."
-            with suppress(ApiError):
-                await self._tools.fetch(
-                    "retry_run_end.sql",
-                    # Its figures stay.
-                    *(row["id"], self._owner, *[None] * 6, RunState.FAILED, f"Failed: {reason}"),
-                )
+            await LeasedRun(self._tools, row, self._owner).work()
+            self._interrupted.pop(row["id"], None)
+        except Exception as exc:
+            if isinstance(exc, ApiError) and exc.code in _PASSING:
+                await self._postpone(row["id"], exc, worked_s=clock() - began_at)
+            else:
+                log.exception(LogEvent.RETRY_RUN_FAILED, run=str(row["id"]))
+                await self._fail(row)
         finally:
             del self._tasks[row["id"]]
+
+    async def _postpone(self, run_id: UUID, exc: ApiError, *, worked_s: float) -> None:
+        """Let the run wait, longer each time, so that an error that stays disturbs no other run.
+
+        If that cannot be recorded, the lease is still ours, and the next look continues the run.
+        """
+        times, reason = self._interrupted.get(run_id, (0, ""))
+        if worked_s > _MAX_POSTPONED_S:
+            times, reason = 0, ""
+        if exc.reason != reason:
+            log.warning(
+                LogEvent.RETRY_RUN_INTERRUPTED,
+                run=str(run_id),
+                reason=exc.reason,
+                cause=cause_of(exc),
+            )
+        self._interrupted[run_id] = times + 1, exc.reason
+        wait_s = min(2 ** min(times, 6), _MAX_POSTPONED_S)
+        message = f"{exc.message} The run is tried again after {wait_s:.0f} s."
+        with suppress(ApiError):
+            await self._tools.fetch(
+                "retry_run_postpone.sql",
+                *(run_id, self._owner, message, timedelta(seconds=wait_s)),
+            )
+
+    async def _fail(self, row: asyncpg.Record) -> None:
+        """End a run that cannot be continued."""
+        reason = "an unexpected error was logged."
+        if row["role"] not in _ROLES:
+            reason = f"this release does not know the role {row['role']} of its creator."
+        with suppress(ApiError):
+            await self._tools.fetch(
+                "retry_run_end.sql",
+                # Its figures stay.
+                *(row["id"], self._owner, *[None] * 6, RunState.FAILED, f"Failed: {reason}"),
+            )
 
 
 class LeasedRun:

@@ -14,7 +14,7 @@ from ringback.services.metrics.auth.access import Access
 from ringback.services.metrics.auth.principal import RINGBACK
 from ringback.services.metrics.commands.outbox import RetryOutbox
 from ringback.services.metrics.transport.call import Call
-from ringback.services.metrics.transport.errors import ApiError
+from ringback.services.metrics.transport.errors import ApiError, cause_of
 
 _PACKAGE = "ringback.services.metrics.commands"
 _LEASE_S = 30.0
@@ -52,7 +52,7 @@ class RetrySweeper:
     async def sweep(self) -> bool:
         """Publish some, oldest first; return true if more may be due.
 
-        Raises ApiError when the database is unavailable.
+        Raises ApiError when the database is unavailable or refuses a statement.
         """
         clock = asyncio.get_running_loop().time
         # After this, a publish could last longer than the lease.
@@ -77,17 +77,17 @@ class RetrySweeper:
 
     async def run(self, *, interval_s: float = 1.0) -> None:
         """Sweep every `interval_s` until cancelled. After an outage it continues."""
-        is_unavailable = False
+        reason = None
         while True:
             try:
                 while self._outbox.is_ready and await self.sweep():
                     pass
             except ApiError as exc:
-                if not is_unavailable:
-                    log.warning(LogEvent.RETRIES_NOT_SWEPT, reason=exc.reason)
-                is_unavailable = True
+                if exc.reason != reason:
+                    log.warning(LogEvent.RETRIES_NOT_SWEPT, reason=exc.reason, cause=cause_of(exc))
+                reason = exc.reason
             else:
-                is_unavailable = False
+                reason = None
             await asyncio.sleep(interval_s)
 
     async def _lease(self) -> list[asyncpg.Record]:

@@ -117,6 +117,8 @@ class ConsoleBinding:
             result = await self._show(request, form, session.principal, peer, span)
             return await self._response(request, result, session)
         except ApiError as error:
+            if error.reason is Reason.INTERNAL:
+                log.exception(LogEvent.PAGE_FAILED, path=path)
             page = self._error_page(request, error)
         except Exception:
             log.exception(LogEvent.PAGE_FAILED, path=path)

@@ -11,10 +11,10 @@ from ringback.metrics.v1.admin_service_pb2 import (
 )
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
-from ringback.services.metrics.auth.access import Access
+from ringback.services.metrics.auth.access import Access, raise_database_error
 from ringback.services.metrics.auth.principal import Principal, Role
 from ringback.services.metrics.transport.call import Call
-from ringback.services.metrics.transport.errors import Reason, console_off, unavailable
+from ringback.services.metrics.transport.errors import console_off
 
 _SQL = "ringback.services.metrics.console"
 _RANDOM_BYTES = 24
@@ -56,7 +56,7 @@ class ConsoleCodes:
     async def use(self, code: str) -> Principal | None:
         """Whose code it is, once; None if it is unknown, used or expired.
 
-        Raises ApiError UNAVAILABLE while the database cannot be reached. If the connection is lost
+        Raises ApiError, UNAVAILABLE while the database cannot be reached. If the connection is lost
         before the answer, the code may be used.
         """
         try:
@@ -64,9 +64,7 @@ class ConsoleCodes:
                 load(_SQL, "use_code.sql"), _hash(code), timeout=_TIMEOUT_S
             )
         except DATABASE_UNAVAILABLE_ERRORS as exc:
-            raise unavailable(
-                Reason.DATABASE_UNAVAILABLE, "The database cannot be reached."
-            ) from exc
+            raise_database_error(exc)
         if row is None:
             return None
         return Principal(Role(row["role"]), row["org_id"], row["subject"])

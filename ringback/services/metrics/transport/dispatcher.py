@@ -15,6 +15,7 @@ from ringback.services.metrics.instruments import CallInstruments, CallResult
 from ringback.services.metrics.transport.call import Call, Peer
 from ringback.services.metrics.transport.errors import (
     ApiError,
+    Reason,
     deadline_exceeded,
     internal,
     invalid,
@@ -147,6 +148,8 @@ class Dispatcher:
         try:
             yield result
         except ApiError as exc:
+            if exc.reason is Reason.INTERNAL:
+                self._instruments.unexpected(method, exc)
             result.code, result.error = exc.code, exc
             raise
         except (asyncio.CancelledError, GeneratorExit):

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import grpc
 
+_MAX_CAUSE = 300
+
 DOMAIN = "ringback"
 """The domain of every reason (google.rpc.ErrorInfo)."""
 
@@ -78,6 +80,12 @@ class ApiError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
+
+
+def cause_of(error: ApiError) -> str | None:
+    """What raised the error, for our log."""
+    cause = error.__cause__
+    return f"{type(cause).__name__}: {cause}"[:_MAX_CAUSE] if cause else None
 
 
 def invalid(*violations: Violation) -> ApiError:

@@ -14,6 +14,8 @@ from ringback.services.processor.database_watch import DatabaseUnavailableError,
 _OF_SCHEMA = ("3F", "42")
 """Classes of SQLSTATE: a right or a migration is missing, for every webhook. It is waited for."""
 
+_OF_ITEM: tuple[type[BaseException], ...] = (*INVALID_DATA_ERRORS, StatementRefusedError)
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -111,7 +113,7 @@ class CommitBatcher(Generic[Item, Result]):
         """Set the result or error of each future. What is refused of one item fails only that."""
         try:
             results = await self._commit_with_retries(list(batch.values()))
-        except (*INVALID_DATA_ERRORS, StatementRefusedError) as exc:
+        except _OF_ITEM as exc:
             if len(batch) == 1:
                 _fail(batch, exc)
                 return

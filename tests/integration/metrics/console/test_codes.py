@@ -10,7 +10,7 @@ from ringback.services.metrics.app import console_codes
 from ringback.services.metrics.auth.access import Access
 from ringback.services.metrics.console.codes import ConsoleCodes
 from ringback.services.metrics.console.settings import ConsoleSettings
-from ringback.services.metrics.transport.errors import ApiError, Reason
+from ringback.services.metrics.transport.errors import ApiError, Reason, cause_of
 from tests.integration.metrics.queried_log import OURS, THEIRS, as_org
 from tests.support.database_roles import TENANT_OPERATOR, url_as
 from tests.support.tokens import CONSOLE_SECRET
@@ -86,3 +86,15 @@ async def test_a_database_that_is_away_is_said(codes: ConsoleCodes, pool: asyncp
         await codes.use("anything")
 
     assert refused.value.reason is Reason.DATABASE_UNAVAILABLE
+
+
+async def test_a_refused_statement_is_no_outage(
+    codes: ConsoleCodes, log: asyncpg.Connection
+) -> None:
+    await log.execute("ALTER TABLE webhook_console_codes RENAME COLUMN subject TO person")
+
+    with pytest.raises(ApiError) as refused:
+        await codes.use("anything")
+
+    assert refused.value.reason is Reason.INTERNAL
+    assert "42703" in str(cause_of(refused.value))
