@@ -4,165 +4,117 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ringback.contract.telemetry.spec import (
-    EVERY_SERVICE,
-    Kind,
-    LogEventSpec,
-    MetricSpec,
-    Open,
-    Service,
-)
+from ringback.contract.telemetry.spec import EVERY_SERVICE, GATEWAY_AND_PROCESSOR, Open
 
 
 class SharedMetric:
-    BROKER_CONNECTED: Final = MetricSpec(
-        name="ringback_broker_connected",
-        kind=Kind.GAUGE,
-        help="1 while the broker is connected and accepts what the service publishes, "
+    BROKER_CONNECTED: Final = EVERY_SERVICE.gauge(
+        "ringback_broker_connected",
+        "1 while the broker is connected and accepts what the service publishes, "
         "otherwise 0. The metrics service checks only the connection.",
-        services=EVERY_SERVICE,
     )
-    POOL_CONNECTIONS: Final = MetricSpec(
-        name="ringback_database_pool_connections",
-        kind=Kind.GAUGE,
-        help="Open connections to the database.",
-        services=EVERY_SERVICE,
-        labels={"state": ("idle", "used")},
+    POOL_CONNECTIONS: Final = EVERY_SERVICE.gauge(
+        "ringback_database_pool_connections",
+        "Open connections to the database.",
+        state=("idle", "used"),
     )
-    POOL_MAX_CONNECTIONS: Final = MetricSpec(
-        name="ringback_database_pool_max_connections",
-        kind=Kind.GAUGE,
-        help="Maximum number of open connections to the database.",
-        services=EVERY_SERVICE,
+    POOL_MAX_CONNECTIONS: Final = EVERY_SERVICE.gauge(
+        "ringback_database_pool_max_connections",
+        "Maximum number of open connections to the database.",
     )
-    POOL_WAIT_SECONDS: Final = MetricSpec(
-        name="ringback_database_pool_wait_seconds",
-        kind=Kind.HISTOGRAM,
-        help="Seconds spent waiting for a connection, also if there was none.",
-        services=EVERY_SERVICE,
+    POOL_WAIT_SECONDS: Final = EVERY_SERVICE.histogram(
+        "ringback_database_pool_wait_seconds",
+        "Seconds spent waiting for a connection, also if there was none.",
         buckets=(0.0001, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     )
-    BUILD_INFO: Final = MetricSpec(
-        name="ringback_build_info",
-        kind=Kind.GAUGE,
-        help="Always 1; the labels are the service and its version.",
-        services=EVERY_SERVICE,
-        labels={
-            "version": Open("the version of Ringback"),
-            "service": Open("the service itself"),
-        },
+    BUILD_INFO: Final = EVERY_SERVICE.gauge(
+        "ringback_build_info",
+        "Always 1; the labels are the service and its version.",
+        version=Open("the version of Ringback"),
+        service=Open("the service itself"),
     )
-    SPANS_LOST: Final = MetricSpec(
-        name="ringback_spans_lost_total",
-        kind=Kind.COUNTER,
-        help="Spans that were not exported: too many waited, their export failed, or the process "
+    SPANS_LOST: Final = EVERY_SERVICE.counter(
+        "ringback_spans_lost_total",
+        "Spans that were not exported: too many waited, their export failed, or the process "
         "ended first.",
-        services=EVERY_SERVICE,
-        labels={"reason": ("queue_full", "export_failed", "shutdown")},
+        reason=("queue_full", "export_failed", "shutdown"),
     )
 
-    ENDPOINTS_FILE_VALID: Final = MetricSpec(
-        name="webhook_endpoints_file_valid",
-        kind=Kind.GAUGE,
-        help="0 while the file of endpoints has a mistake, so that earlier endpoints stay in "
+    ENDPOINTS_FILE_VALID: Final = GATEWAY_AND_PROCESSOR.gauge(
+        "webhook_endpoints_file_valid",
+        "0 while the file of endpoints has a mistake, so that earlier endpoints stay in "
         "force; else 1.",
-        services=(Service.GATEWAY, Service.PROCESSOR),
     )
 
 
 class SharedLogEvent:
-    ENDPOINTS_RELOADED: Final = LogEventSpec(
+    ENDPOINTS_RELOADED: Final = GATEWAY_AND_PROCESSOR.log(
         "endpoints.reloaded",
         "The file of endpoints, or a file of a secret, has changed and is in force. `changed` "
         "lists up to 20 endpoints that are new, gone or different. `count` is the number of all; a "
         "processor counts forwards.",
-        services=(Service.GATEWAY, Service.PROCESSOR),
-        fields=("count", "changed"),
+        fields="count changed",
     )
-    ENDPOINTS_REJECTED: Final = LogEventSpec(
+    ENDPOINTS_REJECTED: Final = GATEWAY_AND_PROCESSOR.log(
         "endpoints.rejected",
         "The changed file of endpoints has `count` mistakes, of which `problems` lists up to 20. "
         "The endpoints in force stay as they are.",
-        services=(Service.GATEWAY, Service.PROCESSOR),
-        fields=("count", "problems"),
+        fields="count problems",
     )
-    BROKER_CONNECTED: Final = LogEventSpec(
-        "broker.connected",
-        "Connected to the broker.",
-        services=EVERY_SERVICE,
-        fields=("connection",),
+    BROKER_CONNECTED: Final = EVERY_SERVICE.log(
+        "broker.connected", "Connected to the broker.", fields="connection"
     )
-    BROKER_UNAVAILABLE: Final = LogEventSpec(
+    BROKER_UNAVAILABLE: Final = EVERY_SERVICE.log(
         "broker.unavailable",
         "The broker cannot be reached; one line per outage.",
-        services=EVERY_SERVICE,
-        fields=("connection", "reason"),
+        fields="connection reason",
     )
-    BROKER_LOST: Final = LogEventSpec(
-        "broker.lost",
-        "A connection to the broker was lost.",
-        services=EVERY_SERVICE,
-        fields=("connection",),
+    BROKER_LOST: Final = EVERY_SERVICE.log(
+        "broker.lost", "A connection to the broker was lost.", fields="connection"
     )
-    BROKER_UNUSABLE: Final = LogEventSpec(
-        "broker.unusable",
-        "The broker answers, but cannot be used.",
-        services=EVERY_SERVICE,
-        fields=("connection", "reason"),
+    BROKER_UNUSABLE: Final = EVERY_SERVICE.log(
+        "broker.unusable", "The broker answers, but cannot be used.", fields="connection reason"
     )
-    BROKER_SESSION_FAILED: Final = LogEventSpec(
+    BROKER_SESSION_FAILED: Final = EVERY_SERVICE.log(
         "broker.session_failed",
         "A connection to the broker failed because of a bug; `exception` has the traceback.",
-        services=EVERY_SERVICE,
-        fields=("connection",),
+        fields="connection",
     )
-    BACKGROUND_TASK_FAILED: Final = LogEventSpec(
+    BACKGROUND_TASK_FAILED: Final = EVERY_SERVICE.log(
         "background_task.failed",
         "A part of the service ended because of a bug and is started again; `exception` has the "
         "traceback.",
-        services=EVERY_SERVICE,
-        fields=("task", "restart_after_s"),
+        fields="task restart_after_s",
     )
-    SERVICE_FAILED: Final = LogEventSpec(
+    SERVICE_FAILED: Final = EVERY_SERVICE.log(
         "service.failed",
         "The process ends because of an unexpected error; `exception` has the traceback.",
-        services=EVERY_SERVICE,
     )
-    VARIABLE_IGNORED: Final = LogEventSpec(
+    VARIABLE_IGNORED: Final = EVERY_SERVICE.log(
         "variable.ignored",
         "An unusable OpenTelemetry variable is ignored; the service works without it.",
-        services=EVERY_SERVICE,
-        fields=("variable", "reason"),
+        fields="variable reason",
     )
-    SERVICE_STOP_OVERDUE: Final = LogEventSpec(
+    SERVICE_STOP_OVERDUE: Final = EVERY_SERVICE.log(
         "service.stop_overdue",
         "The process did not stop in time and exits with status 1.",
-        services=EVERY_SERVICE,
-        fields=("within_s", "tasks", "stack"),
+        fields="within_s tasks stack",
     )
-    LOG_LINES_DROPPED: Final = LogEventSpec(
+    LOG_LINES_DROPPED: Final = EVERY_SERVICE.log(
         "log.lines_dropped",
         "`count` log lines were dropped, because nothing read stdout, or the disk was full.",
-        services=EVERY_SERVICE,
-        fields=("count",),
+        fields="count",
     )
-    SPANS_NOT_EXPORTED: Final = LogEventSpec(
+    SPANS_NOT_EXPORTED: Final = EVERY_SERVICE.log(
         "spans.not_exported",
         "Spans cannot be exported and are lost; one line per outage.",
-        services=EVERY_SERVICE,
-        fields=("reason",),
+        fields="reason",
     )
-    SPANS_EXPORT_RECOVERED: Final = LogEventSpec(
-        "spans.export_recovered",
-        "Spans are exported again; `count` were lost.",
-        services=EVERY_SERVICE,
-        fields=("count",),
+    SPANS_EXPORT_RECOVERED: Final = EVERY_SERVICE.log(
+        "spans.export_recovered", "Spans are exported again; `count` were lost.", fields="count"
     )
-    SPANS_LOST: Final = LogEventSpec(
-        "spans.lost",
-        "The process ends with spans that were not exported.",
-        services=EVERY_SERVICE,
-        fields=("count",),
+    SPANS_LOST: Final = EVERY_SERVICE.log(
+        "spans.lost", "The process ends with spans that were not exported.", fields="count"
     )
 
 

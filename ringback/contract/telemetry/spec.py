@@ -1,7 +1,7 @@
 """What a declaration of telemetry contains, and the event types that metrics distinguish."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, Self, TypeVar, get_args
 
@@ -12,9 +12,6 @@ class Service(StrEnum):
     GATEWAY = "gateway"
     PROCESSOR = "processor"
     METRICS = "metrics"
-
-
-EVERY_SERVICE = tuple(Service)
 
 
 class Kind(StrEnum):
@@ -35,7 +32,7 @@ class Open:
 LabelValues = tuple[str, ...] | Open
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class MetricSpec:
     """One family of series: what it measures, and its labels with all possible values.
 
@@ -46,7 +43,7 @@ class MetricSpec:
     kind: Kind
     help: str
     services: tuple[Service, ...]
-    labels: Mapping[str, LabelValues] = field(default_factory=dict)
+    labels: Mapping[str, LabelValues]
     buckets: tuple[float, ...] | None = None
 
 
@@ -62,13 +59,45 @@ class LogEventSpec(str):  # ruff: ignore[subclass-builtin]  # the logger and JSO
     description: str
 
     def __new__(
-        cls, name: str, description: str, *, services: Sequence[Service], fields: Sequence[str] = ()
+        cls, name: str, description: str, services: tuple[Service, ...], fields: tuple[str, ...]
     ) -> Self:
         self = super().__new__(cls, name)
         self.description = description
-        self.services = tuple(services)
-        self.fields = tuple(fields)
+        self.services = services
+        self.fields = fields
         return self
+
+
+class Emitter:
+    """Some services; each method declares what they emit. `labels` maps names to values.
+
+    `fields` are separated by spaces.
+    """
+
+    def __init__(self, *services: Service) -> None:
+        self._services = services
+
+    def counter(self, name: str, what: str, /, **labels: LabelValues) -> MetricSpec:
+        return MetricSpec(name, Kind.COUNTER, what, self._services, labels)
+
+    def gauge(self, name: str, what: str, /, **labels: LabelValues) -> MetricSpec:
+        return MetricSpec(name, Kind.GAUGE, what, self._services, labels)
+
+    def histogram(
+        self, name: str, what: str, /, *, buckets: tuple[float, ...], **labels: LabelValues
+    ) -> MetricSpec:
+        return MetricSpec(name, Kind.HISTOGRAM, what, self._services, labels, buckets)
+
+    def log(self, name: str, what: str, /, *, fields: str = "") -> LogEventSpec:
+        return LogEventSpec(name, what, self._services, tuple(fields.split()))
+
+
+GATEWAY: Final = Emitter(Service.GATEWAY)
+PROCESSOR: Final = Emitter(Service.PROCESSOR)
+METRICS: Final = Emitter(Service.METRICS)
+GATEWAY_AND_METRICS: Final = Emitter(Service.GATEWAY, Service.METRICS)
+GATEWAY_AND_PROCESSOR: Final = Emitter(Service.GATEWAY, Service.PROCESSOR)
+EVERY_SERVICE: Final = Emitter(*Service)
 
 
 class AttributeSpec(str):  # ruff: ignore[subclass-builtin]  # OpenTelemetry takes a text as it is

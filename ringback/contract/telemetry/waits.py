@@ -3,67 +3,47 @@
 from typing import Final
 
 from ringback.contract.status import WaitReason
-from ringback.contract.telemetry.processor import PROCESSOR
-from ringback.contract.telemetry.spec import Kind, LogEventSpec, MetricSpec
+from ringback.contract.telemetry.spec import PROCESSOR
 
 
 class WaitMetric:
-    WAITS: Final = MetricSpec(
-        name="webhook_waits_total",
-        kind=Kind.COUNTER,
-        help="Webhooks that began to wait in PostgreSQL, by reason.",
-        services=PROCESSOR,
-        labels={"reason": tuple(reason.value for reason in WaitReason)},
+    WAITS: Final = PROCESSOR.counter(
+        "webhook_waits_total",
+        "Webhooks that began to wait in PostgreSQL, by reason.",
+        reason=tuple(reason.value for reason in WaitReason),
     )
-    WAITS_PUBLISHED: Final = MetricSpec(
-        name="webhook_waits_published_total",
-        kind=Kind.COUNTER,
-        help="Webhooks that were published after a wait in PostgreSQL, by its reason.",
-        services=PROCESSOR,
-        labels={"reason": tuple(reason.value for reason in WaitReason)},
+    WAITS_PUBLISHED: Final = PROCESSOR.counter(
+        "webhook_waits_published_total",
+        "Webhooks that were published after a wait in PostgreSQL, by its reason.",
+        reason=tuple(reason.value for reason in WaitReason),
     )
-    WAITS_SWEEP_SECONDS: Final = MetricSpec(
-        name="webhook_waits_sweep_duration_seconds",
-        kind=Kind.HISTOGRAM,
-        help="Seconds to find the waits that are due and to publish up to 100 of them.",
-        services=PROCESSOR,
+    WAITS_SWEEP_SECONDS: Final = PROCESSOR.histogram(
+        "webhook_waits_sweep_duration_seconds",
+        "Seconds to find the waits that are due and to publish up to 100 of them.",
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
     )
 
 
 class WaitLogEvent:
-    WEBHOOK_WAITS: Final = LogEventSpec(
+    WEBHOOK_WAITS: Final = PROCESSOR.log(
         "webhook.waits",
         "A webhook waits in PostgreSQL for its next attempt.",
-        services=PROCESSOR,
-        fields=(
-            "job_id",
-            "org_id",
-            "event_type",
-            "reason",
-            "destination",
-            "delay_ms",
-            "trace_id",
-            "span_id",
-        ),
+        fields="job_id org_id event_type reason destination delay_ms trace_id span_id",
     )
-    WAITS_NOT_SWEPT: Final = LogEventSpec(
+    WAITS_NOT_SWEPT: Final = PROCESSOR.log(
         "waits.not_swept",
         "Webhooks that wait in PostgreSQL could not be published, because it is unavailable or "
         "refuses the statement; one line per outage.",
-        services=PROCESSOR,
-        fields=("reason", "detail"),
+        fields="reason detail",
     )
-    WAITS_SWEEP_FAILED: Final = LogEventSpec(
+    WAITS_SWEEP_FAILED: Final = PROCESSOR.log(
         "waits.sweep_failed",
         "A bug kept webhooks that wait in PostgreSQL from being published; `exception` has the "
         "traceback. The processor tries again.",
-        services=PROCESSOR,
-        fields=("job_id",),
+        fields="job_id",
     )
-    WAIT_NOT_PUBLISHED: Final = LogEventSpec(
+    WAIT_NOT_PUBLISHED: Final = PROCESSOR.log(
         "wait.not_published",
         "The broker did not confirm a webhook that waited in PostgreSQL; it is published again.",
-        services=PROCESSOR,
-        fields=("job_id", "reason"),
+        fields="job_id reason",
     )
