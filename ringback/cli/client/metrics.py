@@ -98,9 +98,6 @@ def _token(
 
 _TIMEOUT_S = 15.0
 
-OptionalText = Annotated[str, Parameter(show_default=False)]
-"""An optional text option."""
-
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)

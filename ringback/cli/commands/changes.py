@@ -4,17 +4,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
 
 from ringback.cli.client.job_ids import resolve_job_id
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
-    OptionalText,
     metrics_client,
     print_json,
 )
 from ringback.cli.commands.bulk_retry import point_in_time
+from ringback.cli.options import Limit, ListAll, OptionalText, Org
 from ringback.cli.terminal import out
 from ringback.cli.views.changes_view import print_changes
 from ringback.metrics import MetricsClient
@@ -78,9 +77,9 @@ def _list(
     job: OptionalText = "",
     since: OptionalText = "",
     until: OptionalText = "",
-    org: OptionalText = "",
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 20,
-    every: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
+    org: Org = "",
+    limit: Limit = 20,
+    every: ListAll = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
     """List what people changed, newest first.
@@ -99,12 +98,6 @@ def _list(
         Only those made after this time: 2026-01-27T06:30 (UTC), or 2h for two hours ago.
     until
         Only those made before this time.
-    org
-        Only this organisation (a UUID).
-    limit
-        Maximum number, up to 100.
-    every
-        List all; with --json, one document per line.
     """
     selected = _Filter(action, actor, job, since, until, org)
     asyncio.run(_show_list(selected, limit, options, every=every))

@@ -3,13 +3,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
 
 from ringback.cli.client.job_ids import resolve_job_id
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
-    OptionalText,
     metrics_client,
     print_json,
 )
@@ -21,6 +19,23 @@ from ringback.cli.commands.bulk_retry import (
 )
 from ringback.cli.commands.deliveries import print_delivery
 from ringback.cli.commands.runs import Creation, create_run
+from ringback.cli.options import (
+    CallId,
+    ErrorClass,
+    EventType,
+    Flag,
+    Job,
+    Limit,
+    ListAll,
+    OptionalText,
+    Org,
+    Reason,
+    RunLimit,
+    RunRate,
+    Since,
+    Until,
+    Yes,
+)
 from ringback.cli.terminal import BadInputError, CommandError, out
 from ringback.cli.views.delivery_view import print_dead_letters, print_groups, retried_lines
 from ringback.cli.views.formatting import status_words
@@ -37,8 +52,6 @@ _EXAMPLES = """Examples:
     ringback dead discard JOB --reason "A test call."
 """
 
-_FLAG = Parameter(negative="", show_default=False)
-
 dead = App(
     name="dead",
     help="List, show, retry and discard dead letters: webhooks that failed permanently.",
@@ -49,54 +62,28 @@ dead = App(
 @dead.command(name="list")
 def _list(
     *,
-    event_type: OptionalText = "",
-    error_class: OptionalText = "",
-    org: OptionalText = "",
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 20,
-    every: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
+    event_type: EventType = "",
+    error_class: ErrorClass = "",
+    org: Org = "",
+    limit: Limit = 20,
+    every: ListAll = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
-    """List the unresolved dead letters, newest first.
-
-    Parameters
-    ----------
-    event_type
-        Only this type, such as end-of-call-report.
-    error_class
-        Only this error class, such as TimeoutError.
-    org
-        Only this organisation (a UUID).
-    limit
-        Maximum number, up to 100.
-    every
-        List all; with --json, one document per line.
-    """
+    """List the unresolved dead letters, newest first."""
     asyncio.run(
         _show_list(DeadLetterFilter(event_type, error_class, org=org), limit, options, every=every)
     )
 
 
 @dead.command(name="groups")
-def _groups(*, org: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Count the dead letters by event type and error class.
-
-    Parameters
-    ----------
-    org
-        Only this organisation (a UUID).
-    """
+def _groups(*, org: Org = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Count the dead letters by event type and error class."""
     asyncio.run(_show_groups(org, options))
 
 
 @dead.command(name="show")
-def _show(job: str, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Show one dead letter with its attempts, errors and event.
-
-    Parameters
-    ----------
-    job
-        The job id, or its beginning.
-    """
+def _show(job: Job, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Show one dead letter with its attempts, errors and event."""
     asyncio.run(_show_one(job, options))
 
 
@@ -105,19 +92,19 @@ def _retry(
     job: str | None = None,
     /,
     *,
-    event_type: OptionalText = "",
-    error_class: OptionalText = "",
-    call_id: OptionalText = "",
-    since: OptionalText = "",
-    until: OptionalText = "",
-    org: OptionalText = "",
+    event_type: EventType = "",
+    error_class: ErrorClass = "",
+    call_id: CallId = "",
+    since: Since = "",
+    until: Until = "",
+    org: Org = "",
     every: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
     reason: OptionalText = "",
-    dry_run: Annotated[bool, _FLAG] = False,
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 1000,
-    rate: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 10.0,
-    yes: Annotated[bool, _FLAG] = False,
-    detach: Annotated[bool, _FLAG] = False,
+    dry_run: Flag = False,
+    limit: RunLimit = 1000,
+    rate: RunRate = 10.0,
+    yes: Yes = False,
+    detach: Flag = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> int:
     """Retry one dead letter, or all that match the options.
@@ -130,18 +117,6 @@ def _retry(
     ----------
     job
         The job id of one dead letter, or its beginning. Without it, the options select them.
-    event_type
-        Only this type, such as end-of-call-report.
-    error_class
-        Only this error class, such as TimeoutError.
-    call_id
-        Only this call.
-    since
-        Only those that arrived after this time: 2026-01-27T06:30 (UTC), or 2h for two hours ago.
-    until
-        Only those that arrived before this time.
-    org
-        Only this organisation (a UUID).
     every
         Select all dead letters.
     reason
@@ -152,8 +127,6 @@ def _retry(
         Maximum number to retry.
     rate
         Maximum retries per second.
-    yes
-        Do not ask for confirmation.
     detach
         Let the run work on the server, and print its id.
     """
@@ -177,16 +150,8 @@ def _retry(
 
 
 @dead.command(name="discard")
-def _discard(job: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Mark a dead letter as not needed. Its event and attempts stay in the log.
-
-    Parameters
-    ----------
-    job
-        The job id, or its beginning.
-    reason
-        The reason, for the audit log.
-    """
+def _discard(job: Job, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Mark a dead letter as not needed. Its event and attempts stay in the log."""
     asyncio.run(_discard_one(job, reason, options))
 
 

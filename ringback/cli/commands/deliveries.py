@@ -11,11 +11,21 @@ from ringback.cli.client.job_ids import resolve_job_id
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
-    OptionalText,
     metrics_client,
     print_json,
 )
 from ringback.cli.commands.delivery_list import DeliveryFilter, list_deliveries
+from ringback.cli.options import (
+    ErrorClass,
+    EventType,
+    Flag,
+    Limit,
+    OptionalText,
+    Org,
+    Reason,
+    Since,
+    Until,
+)
 from ringback.cli.terminal import out
 from ringback.cli.views import delivery_view
 from ringback.cli.views.delivery_view import event_text, print_deliveries, retried_lines
@@ -41,13 +51,13 @@ delivery = App(
 def _list(
     *,
     status: OptionalText = "",
-    event_type: Annotated[str, Parameter(name=("--type", "--event-type"), show_default=False)] = "",
+    event_type: Annotated[EventType, Parameter(name=("--type", "--event-type"))] = "",
     call: Annotated[str, Parameter(name=("--call", "--call-id"), show_default=False)] = "",
-    error: Annotated[str, Parameter(name=("--error", "--error-class"), show_default=False)] = "",
+    error: Annotated[ErrorClass, Parameter(name=("--error", "--error-class"))] = "",
     job: OptionalText = "",
-    since: OptionalText = "",
-    until: OptionalText = "",
-    org: OptionalText = "",
+    since: Since = "",
+    until: Until = "",
+    org: Org = "",
     run: OptionalText = "",
     limit: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 20,
     options: CommonOptions = DEFAULT_OPTIONS,
@@ -61,20 +71,10 @@ def _list(
     ----------
     status
         Only this status: pending, processing, completed, failed, dead_letter or duplicate.
-    event_type
-        Only this type, such as end-of-call-report.
     call
         Only this call (its id).
-    error
-        Only this error class, such as TimeoutError.
     job
         Only job ids that begin with this.
-    since
-        Only those that arrived after this time: 2026-01-27T06:30 (UTC), or 2h for two hours ago.
-    until
-        Only those that arrived before this time.
-    org
-        Only this organisation (a UUID).
     run
         Only those that this retry run has created (its id or the beginning of it).
     limit
@@ -89,7 +89,7 @@ def _show(
     job: str,
     /,
     *,
-    event: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    event: Flag = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
     """Show one webhook with a timeline of its attempts and retries.
@@ -105,7 +105,7 @@ def _show(
 
 
 @delivery.command(name="run")
-def _run(job: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+def _run(job: str, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """Process a webhook that was wrongly recognised as a duplicate, under a new job id.
 
     The original webhook does not change.
@@ -114,8 +114,6 @@ def _run(job: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) 
     ----------
     job
         The job id of the duplicate, or its beginning.
-    reason
-        The reason, for the audit log.
     """
     asyncio.run(_run_duplicate(job, reason, options))
 
@@ -154,19 +152,11 @@ failures = App(name="failures", help_epilogue="")
 @failures.default
 def _failures(
     *,
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 20,
-    org: OptionalText = "",
+    limit: Limit = 20,
+    org: Org = "",
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
-    """List the webhooks whose last attempt failed and the dead letters, newest first.
-
-    Parameters
-    ----------
-    limit
-        Maximum number, up to 100.
-    org
-        Only this organisation (a UUID).
-    """
+    """List the webhooks whose last attempt failed and the dead letters, newest first."""
     asyncio.run(_show_failures(limit, org, options))
 
 
@@ -199,7 +189,7 @@ stats = App(name="stats", help_epilogue=_STATS_EXAMPLES)
 def _stats(
     time_range: Annotated[str, Parameter(name="--range")] = "24h",
     *,
-    org: OptionalText = "",
+    org: Org = "",
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
     """Count the webhooks of the last hours or days, by result and event type.
@@ -208,8 +198,6 @@ def _stats(
     ----------
     time_range
         The time range, from 15m to 30d, in minutes (m), hours (h) or days (d).
-    org
-        Only this organisation (a UUID).
     """
     asyncio.run(_show_stats(time_range, org, options))
 

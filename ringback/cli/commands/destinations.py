@@ -1,6 +1,7 @@
 import asyncio
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.text import Text
 
 from ringback.cli.client.metrics import (
@@ -9,6 +10,7 @@ from ringback.cli.client.metrics import (
     metrics_client,
     print_json,
 )
+from ringback.cli.options import Reason
 from ringback.cli.terminal import out
 from ringback.cli.views.destinations_view import destination_lines, print_destinations
 from ringback.metrics.v1.delivery_pb2 import BreakerState
@@ -21,6 +23,8 @@ _EXAMPLES = """Examples:
     ringback destinations close twilio --reason "Its errors are expected today."
     ringback destinations auto twilio --reason "The migration is over."
 """
+
+_Name = Annotated[str, Parameter(help="The destination.")]
 
 destinations = App(
     name="destinations",
@@ -36,58 +40,26 @@ def _list(*, options: CommonOptions = DEFAULT_OPTIONS) -> None:
 
 
 @destinations.command(name="open")
-def _open(name: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Allow no calls to a destination. Webhooks that need it wait, without losing an attempt.
-
-    Parameters
-    ----------
-    name
-        The destination.
-    reason
-        The reason, for the audit log.
-    """
+def _open(name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Allow no calls to a destination. Webhooks that need it wait, without losing an attempt."""
     asyncio.run(_set(name, BreakerState.BREAKER_STATE_OPEN, reason, options))
 
 
 @destinations.command(name="half-open")
-def _half_open(name: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Allow one call at a time to a destination.
-
-    Parameters
-    ----------
-    name
-        The destination.
-    reason
-        The reason, for the audit log.
-    """
+def _half_open(name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Allow one call at a time to a destination."""
     asyncio.run(_set(name, BreakerState.BREAKER_STATE_HALF_OPEN, reason, options))
 
 
 @destinations.command(name="close")
-def _close(name: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Allow all calls to a destination, even if they fail.
-
-    Parameters
-    ----------
-    name
-        The destination.
-    reason
-        The reason, for the audit log.
-    """
+def _close(name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Allow all calls to a destination, even if they fail."""
     asyncio.run(_set(name, BreakerState.BREAKER_STATE_CLOSED, reason, options))
 
 
 @destinations.command(name="auto")
-def _auto(name: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Let the breakers decide again. One that was open begins with a probe.
-
-    Parameters
-    ----------
-    name
-        The destination.
-    reason
-        The reason, for the audit log.
-    """
+def _auto(name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Let the breakers decide again. One that was open begins with a probe."""
     asyncio.run(_set(name, BreakerState.BREAKER_STATE_UNSPECIFIED, reason, options))
 
 

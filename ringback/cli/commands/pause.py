@@ -7,10 +7,10 @@ from rich.text import Text
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
-    OptionalText,
     metrics_client,
     print_json,
 )
+from ringback.cli.options import Reason
 from ringback.cli.terminal import out
 from ringback.cli.views.health_view import processing_line
 from ringback.metrics import MetricsClient
@@ -24,29 +24,18 @@ resume = App(name="resume", help_epilogue="")
 
 
 @pause.default
-def _pause(*, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+def _pause(*, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """Stop consuming webhooks. The pause survives restarts.
 
     Webhooks in flight are finished. The gateway still accepts webhooks; they wait on the broker's
     disk until `ringback resume`.
-
-    Parameters
-    ----------
-    reason
-        The reason, for the audit log.
     """
     asyncio.run(_do_pause(reason, options))
 
 
 @resume.default
-def _resume(*, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Consume webhooks again.
-
-    Parameters
-    ----------
-    reason
-        The reason, for the audit log.
-    """
+def _resume(*, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Consume webhooks again."""
     asyncio.run(_do_resume(reason, options))
 
 

@@ -4,20 +4,33 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
-from cyclopts.validators import Number
+from cyclopts import App
 
 from ringback.cli.client.job_ids import resolve_run_id
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
-    OptionalText,
     metrics_client,
     print_json,
 )
 from ringback.cli.commands.bulk_retry import point_in_time
+from ringback.cli.options import (
+    CallId,
+    EventType,
+    Flag,
+    Limit,
+    OptionalText,
+    Org,
+    Reason,
+    RunId,
+    RunLimit,
+    RunRate,
+    Since,
+    Until,
+    Yes,
+)
 from ringback.cli.terminal import EXIT_FAILED, BadInputError, confirmed, out
 from ringback.cli.views.runs_view import preview_lines, print_runs, run_table
 from ringback.metrics import MetricsClient
@@ -32,8 +45,6 @@ _EXAMPLES = """Examples:
     ringback runs replay --event-type end-of-call-report --since 3h --dry-run
 """
 
-_FLAG = Parameter(negative="", show_default=False)
-
 runs = App(
     name="runs",
     help="Show, pause, resume and stop retry runs; replay completed webhooks.",
@@ -44,9 +55,9 @@ runs = App(
 @runs.command(name="list")
 def _list(
     *,
-    active: Annotated[bool, _FLAG] = False,
-    org: OptionalText = "",
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 20,
+    active: Flag = False,
+    org: Org = "",
+    limit: Limit = 20,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
     """List the retry runs, newest first.
@@ -55,39 +66,19 @@ def _list(
     ----------
     active
         Only those that have not ended.
-    org
-        Only this organisation (a UUID).
-    limit
-        Maximum number, up to 100.
     """
     asyncio.run(_show_list(org, limit, options, active_only=active))
 
 
 @runs.command(name="show")
-def _show(run: str, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Show one run with its progress, or its result.
-
-    Parameters
-    ----------
-    run
-        The run id, or its beginning.
-    """
+def _show(run: RunId, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Show one run with its progress, or its result."""
     asyncio.run(_call(run, options, lambda client, run_id: client.retry_run(run_id)))
 
 
 @runs.command(name="pause")
-def _pause(
-    run: str, /, *, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS
-) -> None:
-    """Let a run retry nothing until it is resumed.
-
-    Parameters
-    ----------
-    run
-        The run id, or its beginning.
-    reason
-        The reason, for the audit log.
-    """
+def _pause(run: RunId, /, *, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Let a run retry nothing until it is resumed."""
     asyncio.run(
         _call(run, options, lambda client, run_id: client.pause_retry_run(run_id, reason=reason))
     )
@@ -95,35 +86,17 @@ def _pause(
 
 @runs.command(name="resume")
 def _resume(
-    run: str, /, *, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS
+    run: RunId, /, *, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS
 ) -> None:
-    """Let a paused run continue.
-
-    Parameters
-    ----------
-    run
-        The run id, or its beginning.
-    reason
-        The reason, for the audit log.
-    """
+    """Let a paused run continue."""
     asyncio.run(
         _call(run, options, lambda client, run_id: client.resume_retry_run(run_id, reason=reason))
     )
 
 
 @runs.command(name="stop")
-def _stop(
-    run: str, /, *, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS
-) -> None:
-    """End a run. What it has retried stays retried.
-
-    Parameters
-    ----------
-    run
-        The run id, or its beginning.
-    reason
-        The reason, for the audit log.
-    """
+def _stop(run: RunId, /, *, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """End a run. What it has retried stays retried."""
     asyncio.run(
         _call(run, options, lambda client, run_id: client.stop_retry_run(run_id, reason=reason))
     )
@@ -132,18 +105,18 @@ def _stop(
 @runs.command(name="replay")
 def _replay(
     *,
-    event_type: str,
-    since: str,
-    until: OptionalText = "",
-    call_id: OptionalText = "",
-    org: OptionalText = "",
+    event_type: EventType,
+    since: Since,
+    until: Until = "",
+    call_id: CallId = "",
+    org: Org = "",
     reason: OptionalText = "",
-    dry_run: Annotated[bool, _FLAG] = False,
-    override_dedup: Annotated[bool, _FLAG] = False,
-    include_replays: Annotated[bool, _FLAG] = False,
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 1000,
-    rate: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 10.0,
-    yes: Annotated[bool, _FLAG] = False,
+    dry_run: Flag = False,
+    override_dedup: Flag = False,
+    include_replays: Flag = False,
+    limit: RunLimit = 1000,
+    rate: RunRate = 10.0,
+    yes: Yes = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> int:
     """Run completed webhooks once more, because their handler was wrong.
@@ -152,16 +125,6 @@ def _replay(
 
     Parameters
     ----------
-    event_type
-        Only this type, such as end-of-call-report.
-    since
-        Only those that arrived after this time: 2026-01-27T06:30 (UTC), or 2h for two hours ago.
-    until
-        Only those that arrived before this time.
-    call_id
-        Only this call.
-    org
-        Only this organisation (a UUID).
     reason
         The reason, for the audit log. Required, except with --dry-run.
     dry_run
@@ -174,8 +137,6 @@ def _replay(
         Maximum number to replay.
     rate
         Maximum replays per second.
-    yes
-        Do not ask for confirmation.
     """
     now = datetime.now(UTC)
     request = admin.CreateRetryRunRequest(

@@ -26,6 +26,7 @@ from ringback.cli.load.payload_template import (
     shift_timestamps,
     template_of,
 )
+from ringback.cli.options import Flag
 from ringback.cli.terminal import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -46,8 +47,6 @@ _EXAMPLES = """Examples:
 """
 
 _REFRESH_S = 0.1
-_FLAG = Parameter(negative="", show_default=False)
-
 send = App(name="send", help_epilogue=_EXAMPLES)
 
 
@@ -71,8 +70,8 @@ def _send(
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     concurrency: Annotated[int, Parameter(validator=Number(gte=1, lte=1024))] = 64,
     url: str | None = None,
-    same: Annotated[bool, _FLAG] = False,
-    wait: Annotated[bool, _FLAG] = False,
+    same: Flag = False,
+    wait: Flag = False,
     within: Annotated[float, Parameter(validator=Number(gt=0))] = 120.0,
     timeout: Annotated[float, Parameter(validator=Number(gt=0))] = 30.0,
 ) -> int:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ringback.cli.client.addresses import Addresses
 from ringback.cli.client.metrics import CommonOptions, metrics_client
+from ringback.cli.options import Flag
 from ringback.cli.terminal import EXIT_FAILED, BadInputError, CommandError, err, out
 from ringback.cli.views.formatting import plural
 from ringback.contract.retry_schedule import InvalidRetryScheduleError, RetrySchedule
@@ -27,7 +28,6 @@ from ringback.runtime.amqp.schedule_change import (
     remove_old_retry_queues,
 )
 
-_FLAG = Parameter(negative="", show_default=False)
 _REASON = "Changing the retry schedule"
 
 
@@ -85,8 +85,8 @@ def change(
     *,
     to: str,
     from_: Annotated[str, Parameter(name="--from", show_default=False)] = "",
-    dry_run: Annotated[bool, _FLAG] = False,
-    stopped: Annotated[bool, _FLAG] = False,
+    dry_run: Flag = False,
+    stopped: Flag = False,
     settle: float = SETTLE_S,
     data: Path = Path(".ringback"),
 ) -> None:
@@ -187,7 +187,7 @@ def _print_next_steps(console: Console, plan: ScheduleChange, to: RetrySchedule)
 
 def prune(
     *,
-    dry_run: Annotated[bool, _FLAG] = False,
+    dry_run: Flag = False,
     settle: float = SETTLE_S,
 ) -> int:
     """Delete the empty retry queues of earlier schedules.

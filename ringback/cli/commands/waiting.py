@@ -8,17 +8,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
 from rich.text import Text
 
 from ringback.cli.client.job_ids import resolve_job_id
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
-    OptionalText,
     metrics_client,
     print_json,
 )
+from ringback.cli.options import Limit, ListAll, Org, Reason, Yes, text
 from ringback.cli.terminal import EXIT_FAILED, BadInputError, confirmed, out
 from ringback.cli.views.delivery_view import print_waiting
 from ringback.cli.views.formatting import plural
@@ -45,6 +44,11 @@ waiting = App(
 )
 
 _Why = Literal["", "retry", "destination", "order", "forward", "cancelled"]
+_Job = Annotated[
+    str | None,
+    text("The job id of one webhook, or its beginning. Without it, the options select webhooks."),
+]
+_Destination = Annotated[str, text("Only those that wait for this destination.")]
 _WhyOption = Annotated[_Why, Parameter(show_default=False, show_choices=False)]
 
 
@@ -69,10 +73,10 @@ class _Filter:
 def _list(
     *,
     why: _WhyOption = "",
-    destination: OptionalText = "",
-    org: OptionalText = "",
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 20,
-    every: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
+    destination: _Destination = "",
+    org: Org = "",
+    limit: Limit = 20,
+    every: ListAll = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
     """List the waiting webhooks, in the order in which they are due.
@@ -81,27 +85,19 @@ def _list(
     ----------
     why
         Only those that wait for this reason: retry, destination, order or forward.
-    destination
-        Only those that wait for this destination.
-    org
-        Only this organisation (a UUID).
-    limit
-        Maximum number, up to 100.
-    every
-        List all; with --json, one document per line.
     """
     asyncio.run(_show_list(_Filter(why, destination, org), limit, options, every=every))
 
 
 @waiting.command(name="now")
 def _now(
-    job: str | None = None,
+    job: _Job = None,
     /,
     *,
     why: _WhyOption = "",
-    destination: OptionalText = "",
-    org: OptionalText = "",
-    reason: str,
+    destination: _Destination = "",
+    org: Org = "",
+    reason: Reason,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
     """Make the next attempt due now, of one webhook or of all that match the options.
@@ -110,16 +106,8 @@ def _now(
 
     Parameters
     ----------
-    job
-        The job id of one webhook, or its beginning. Without it, the options select webhooks.
     why
         Only those that wait for this reason: retry, destination or forward.
-    destination
-        Only those that wait for this destination.
-    org
-        Only this organisation (a UUID).
-    reason
-        The reason, for the audit log.
     """
     selected = _selected(job, _Filter(why, destination, org))
     asyncio.run(_change("released", job, selected, reason, options))
@@ -127,14 +115,14 @@ def _now(
 
 @waiting.command(name="cancel")
 def _cancel(
-    job: str | None = None,
+    job: _Job = None,
     /,
     *,
     why: _WhyOption = "",
-    destination: OptionalText = "",
-    org: OptionalText = "",
+    destination: _Destination = "",
+    org: Org = "",
     reason: str,
-    yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    yes: Yes = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> int:
     """End the wait without another attempt, of one webhook or of all that match the options.
@@ -143,18 +131,10 @@ def _cancel(
 
     Parameters
     ----------
-    job
-        The job id of one webhook, or its beginning. Without it, the options select webhooks.
     why
         Only those that wait for this reason: retry, destination, order or forward.
-    destination
-        Only those that wait for this destination.
-    org
-        Only this organisation (a UUID).
     reason
         The reason, for the audit log and the dead letter.
-    yes
-        Do not ask for confirmation.
     """
     selected = _selected(job, _Filter(why, destination, org))
     if not job and not yes:

@@ -18,10 +18,10 @@ from ringback.cli.client.addresses import Addresses
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
-    OptionalText,
     metrics_client,
     print_json,
 )
+from ringback.cli.options import Org
 from ringback.cli.terminal import BadInputError, CommandError, JsonFlag, complain, out, write_json
 from ringback.cli.views.endpoints_view import print_endpoints, print_gateways
 from ringback.cli.views.formatting import plural
@@ -58,7 +58,9 @@ endpoints = App(
     help_epilogue=_EXAMPLES,
 )
 
-_File = Annotated[Path | None, Parameter(name="--file")]
+_File = Annotated[
+    Path | None, Parameter(name="--file", help="The file (default: RINGBACK_ENDPOINTS_FILE).")
+]
 _FILE_VARIABLE = "RINGBACK_ENDPOINTS_FILE"
 _ANSWERS_VARIABLE = "RINGBACK_ANSWERS"
 
@@ -99,13 +101,7 @@ def check(file: Path | None = None, *, json: JsonFlag = False) -> int:
 
 @endpoints.command(name="list")
 def _list(*, file: _File = None) -> None:
-    """List the endpoints with their URLs, states, credentials, questions and forwards.
-
-    Parameters
-    ----------
-    file
-        The file (default: RINGBACK_ENDPOINTS_FILE).
-    """
+    """List the endpoints with their URLs, states, credentials, questions and forwards."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("id", "state", "org", "credentials", "questions", "forwards"):
         table.add_column(title, overflow="fold")
@@ -123,14 +119,8 @@ def _list(*, file: _File = None) -> None:
 
 
 @endpoints.command
-def status(*, org: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Show the endpoints that running gateways have, and the last requests that they refused.
-
-    Parameters
-    ----------
-    org
-        Only this organisation (a UUID).
-    """
+def status(*, org: Org = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Show the endpoints that running gateways have, and the last requests that they refused."""
     asyncio.run(_show_status(org, options))
 
 
@@ -142,8 +132,6 @@ def show(endpoint_id: str, /, *, file: _File = None) -> None:
     ----------
     endpoint_id
         Its id in the file.
-    file
-        The file (default: RINGBACK_ENDPOINTS_FILE).
     """
     fields = entry_named(endpoint_id, file).model_dump(mode="json")
     document = {"url": f"{PATH}/{endpoint_id}", **fields}
@@ -161,8 +149,6 @@ def _test(endpoint_id: str, /, *, file: _File = None, url: str | None = None) ->
     ----------
     endpoint_id
         Its id in the file.
-    file
-        The file (default: RINGBACK_ENDPOINTS_FILE).
     url
         The gateway (default: RINGBACK_GATEWAY_URL, or that of `ringback up`).
     """
