@@ -6,16 +6,17 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from pydantic import AfterValidator, Field
+from rich.console import RenderableType
 
 from ringback.cli.client.addresses import local_ports
 from ringback.cli.client.signing import Claims, signer, whoami
-from ringback.cli.terminal import BadInputError, CommandError, write_json
+from ringback.cli.terminal import BadInputError, CommandError, out, write_json
 from ringback.local.console import printable
 from ringback.local.ports import LOOPBACK
 from ringback.metrics import (
@@ -31,6 +32,7 @@ from ringback.metrics import (
 )
 from ringback.metrics.json_document import json_bytes
 from ringback.metrics.message_field import is_message, map_value
+from ringback.metrics.pages import AsyncPages
 from ringback.runtime.process.settings import HeaderSecret, Settings, load
 
 _ADDRESS = re.compile(r"(?:(https?)://)?((?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})/?")
@@ -188,3 +190,47 @@ def make_printable(response: Message) -> None:
 def print_json(message: Message) -> None:
     """Print a response in the JSON of the REST API, on one line, unbuffered."""
     write_json(json_bytes(message))
+
+
+def show(
+    answer: Message, options: CommonOptions, *parts: RenderableType, soft_wrap: bool = False
+) -> None:
+    """Print a response: as JSON if the user wants that, otherwise these parts."""
+    if options.json:
+        print_json(answer)
+        return
+    for part in parts:
+        out().print(part, soft_wrap=soft_wrap)
+
+
+async def show_pages(
+    pages: AsyncPages[Any, Any],
+    options: CommonOptions,
+    show_page: Callable[[Any], int],
+    *,
+    every: bool,
+    nothing: str,
+    order: str = "newest",
+) -> bool:
+    """Print the first page that is not empty, or with `every` all; without any, print `nothing`.
+
+    `show_page` prints a page and returns how many items it has. With --json the first page is
+    printed, or with `every` each item on a line. Return whether items were printed as text.
+    """
+    count = 0
+    if options.json:
+        if not every:
+            print_json(await anext(pages.by_page()))
+            return False
+        async for item in pages:
+            print_json(item)
+        return False
+    async for page in pages.by_page():
+        count += show_page(page)
+        if count and not every:
+            if page.next_page_token:
+                out().print(f"\nThese are the {order} {count}. Use --all to list all.")
+            break
+    if not count:
+        out().print(nothing)
+    return count > 0

@@ -51,12 +51,8 @@ class BulkRetry:
 async def retry_all_matching(bulk: BulkRetry, state_dir: Path) -> int:
     """Retry the matches; the exit status is 0 if all were retried, up to the limit."""
     request = _request(bulk, datetime.now(UTC))
-    if not bulk.dry_run and not bulk.reason:
-        raise BadInputError('A retry of many needs a reason, for the audit log: --reason "...".')
-    if not bulk.dry_run and not bulk.yes and (bulk.json or not sys.stdin.isatty()):
-        raise BadInputError(
-            "There is no terminal to ask for confirmation. Use --yes to retry without asking."
-        )
+    if not bulk.dry_run:
+        require_consent(bulk.reason, yes=bulk.yes, json=bulk.json)
     async with metrics_client(CommonOptions(json=bulk.json, data=state_dir)) as client:
         if bulk.dry_run or not bulk.yes:
             counted = await _count(client, request)
@@ -71,6 +67,16 @@ async def retry_all_matching(bulk: BulkRetry, state_dir: Path) -> int:
                 return EXIT_FAILED
         with stop_on_interrupt() as stop:
             return await _follow(client.retry_deliveries(request), bulk, stop)
+
+
+def require_consent(reason: str, *, yes: bool, json: bool) -> None:
+    """Raise BadInputError without a reason, or if nobody can be asked for confirmation."""
+    if not reason:
+        raise BadInputError('A retry of many needs a reason, for the audit log: --reason "...".')
+    if not yes and (json or not sys.stdin.isatty()):
+        raise BadInputError(
+            "There is no terminal to ask for confirmation. Use --yes to retry without asking."
+        )
 
 
 async def _count(

@@ -1,4 +1,3 @@
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -6,12 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from ringback.cli.client.job_ids import resolve_job_id
-from ringback.cli.client.metrics import (
-    DEFAULT_OPTIONS,
-    CommonOptions,
-    metrics_client,
-    print_json,
-)
+from ringback.cli.client.metrics import DEFAULT_OPTIONS, CommonOptions, metrics_client, show_pages
 from ringback.cli.commands.bulk_retry import point_in_time
 from ringback.cli.options import Limit, ListAll, OptionalText, Org
 from ringback.cli.terminal import out
@@ -70,7 +64,7 @@ class _Filter:
 
 
 @changes.default
-def _list(
+async def _list(
     *,
     action: Annotated[_Action, Parameter(show_default=False, show_choices=False)] = "",
     actor: OptionalText = "",
@@ -100,27 +94,11 @@ def _list(
         Only those made before this time.
     """
     selected = _Filter(action, actor, job, since, until, org)
-    asyncio.run(_show_list(selected, limit, options, every=every))
 
+    def shown(page: ListChangesResponse) -> int:
+        print_changes(out(), page.changes)
+        return len(page.changes)
 
-async def _show_list(selected: _Filter, limit: int, options: CommonOptions, *, every: bool) -> None:
     async with metrics_client(options) as client:
         pages = await selected.pages(client, 100 if every else limit)
-        if options.json and every:
-            async for change in pages:
-                print_json(change)
-            return
-        if options.json:
-            print_json(await anext(pages.by_page()))
-            return
-        shown, has_more = 0, False
-        async for page in pages.by_page():
-            print_changes(out(), page.changes)
-            shown += len(page.changes)
-            has_more = bool(page.next_page_token)
-            if not every:
-                break
-    if not shown:
-        out().print("No changes match.")
-    elif has_more:
-        out().print(f"\nThese are the newest {shown}. Use --all to list all.")
+        await show_pages(pages, options, shown, every=every, nothing="No changes match.")

@@ -1,8 +1,8 @@
-import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from rich.text import Text
 
 from ringback.cli.client.job_ids import resolve_job_id
 from ringback.cli.client.metrics import (
@@ -10,6 +10,8 @@ from ringback.cli.client.metrics import (
     CommonOptions,
     metrics_client,
     print_json,
+    show,
+    show_pages,
 )
 from ringback.cli.commands.bulk_retry import (
     BulkRetry,
@@ -37,9 +39,10 @@ from ringback.cli.options import (
     Yes,
 )
 from ringback.cli.terminal import BadInputError, CommandError, out
-from ringback.cli.views.delivery_view import print_dead_letters, print_groups, retried_lines
+from ringback.cli.views.delivery_view import print_deliveries, print_groups, retried_lines
 from ringback.cli.views.formatting import status_words
 from ringback.metrics.v1.delivery_pb2 import DeliveryStatus
+from ringback.metrics.v1.metrics_service_pb2 import ListDeadLettersResponse
 
 _EXAMPLES = """Examples:
 
@@ -52,6 +55,9 @@ _EXAMPLES = """Examples:
     ringback dead discard JOB --reason "A test call."
 """
 
+_NONE = "There are no dead letters."
+_HINT = Text("\n`ringback dead show JOB` shows one; `ringback dead retry JOB` retries it.", "dim")
+
 dead = App(
     name="dead",
     help="List, show, retry and discard dead letters: webhooks that failed permanently.",
@@ -60,7 +66,7 @@ dead = App(
 
 
 @dead.command(name="list")
-def _list(
+async def _list(
     *,
     event_type: EventType = "",
     error_class: ErrorClass = "",
@@ -70,25 +76,55 @@ def _list(
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
     """List the unresolved dead letters, newest first."""
-    asyncio.run(
-        _show_list(DeadLetterFilter(event_type, error_class, org=org), limit, options, every=every)
-    )
+    now = datetime.now(UTC)
+
+    def shown(page: ListDeadLettersResponse) -> int:
+        print_deliveries(out(), page.dead_letters, now)
+        return len(page.dead_letters)
+
+    async with metrics_client(options) as client:
+        letters = client.dead_letters(
+            event_type=event_type,
+            error_class=error_class,
+            org_id=org,
+            page_size=100 if every else limit,
+        )
+        if await show_pages(letters, options, shown, every=every, nothing=_NONE):
+            out().print(_HINT)
 
 
 @dead.command(name="groups")
-def _groups(*, org: Org = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def _groups(*, org: Org = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """Count the dead letters by event type and error class."""
-    asyncio.run(_show_groups(org, options))
+    async with metrics_client(options) as client:
+        answer = await anext(client.failure_groups(org_id=org, page_size=1000).by_page())
+    if options.json:
+        print_json(answer)
+    elif answer.groups:
+        print_groups(out(), answer.groups, datetime.now(UTC))
+    else:
+        out().print(_NONE)
 
 
 @dead.command(name="show")
-def _show(job: Job, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def _show(job: Job, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """Show one dead letter with its attempts, errors and event."""
-    asyncio.run(_show_one(job, options))
+    async with metrics_client(options) as client:
+        job_id = await resolve_job_id(client, job)
+        found = await client.delivery(job_id)
+    if found.delivery.status != DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER:
+        raise CommandError(
+            f"{job_id} is not a dead letter but {status_words(found.delivery)}; "
+            f"`ringback delivery show {job_id}` shows it."
+        )
+    if options.json:
+        print_json(found)
+    else:
+        print_delivery(found, with_event=True)
 
 
 @dead.command(name="retry")
-def _retry(
+async def _retry(
     job: str | None = None,
     /,
     *,
@@ -136,7 +172,9 @@ def _retry(
             raise BadInputError(
                 "Use either a job id or options that select dead letters, not both."
             )
-        asyncio.run(_retry_one(job, reason, options))
+        async with metrics_client(options) as client:
+            answer = await client.retry_delivery(await resolve_job_id(client, job), reason=reason)
+        show(answer, options, retried_lines(answer), soft_wrap=True)
         return 0
     if selected == DeadLetterFilter() and not every:
         raise BadInputError(
@@ -145,83 +183,15 @@ def _retry(
     bulk = BulkRetry(selected, reason, limit, rate, dry_run=dry_run, yes=yes, json=options.json)
     if detach:
         creation = Creation(detached(bulk), dry_run=dry_run, yes=yes)
-        return asyncio.run(create_run(creation, options))
-    return asyncio.run(retry_all_matching(bulk, options.data))
+        return await create_run(creation, options)
+    return await retry_all_matching(bulk, options.data)
 
 
 @dead.command(name="discard")
-def _discard(job: Job, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Mark a dead letter as not needed. Its event and attempts stay in the log."""
-    asyncio.run(_discard_one(job, reason, options))
-
-
-async def _show_list(
-    selected: DeadLetterFilter, limit: int, options: CommonOptions, *, every: bool
+async def _discard(
+    job: Job, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS
 ) -> None:
+    """Mark a dead letter as not needed. Its event and attempts stay in the log."""
     async with metrics_client(options) as client:
-        letters = client.dead_letters(
-            event_type=selected.event_type,
-            error_class=selected.error_class,
-            org_id=selected.org,
-            page_size=100 if every else limit,
-        )
-        if options.json and every:
-            async for letter in letters:
-                print_json(letter)
-            return
-        if options.json:
-            print_json(await anext(letters.by_page()))
-            return
-        now = datetime.now(UTC)
-        async for page in letters.by_page():
-            is_last = not every or not page.next_page_token
-            print_dead_letters(out(), page, now, is_last=is_last)
-            if is_last:
-                break
-
-
-async def _show_groups(org: str, options: CommonOptions) -> None:
-    async with metrics_client(options) as client:
-        pages = client.failure_groups(org_id=org, page_size=1000).by_page()
-        answer = await anext(pages)
-    if options.json:
-        print_json(answer)
-    elif answer.groups:
-        print_groups(out(), answer.groups, datetime.now(UTC))
-    else:
-        out().print("There are no dead letters.")
-
-
-async def _show_one(job: str, options: CommonOptions) -> None:
-    async with metrics_client(options) as client:
-        job_id = await resolve_job_id(client, job)
-        found = await client.delivery(job_id)
-    if found.delivery.status != DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER:
-        raise CommandError(
-            f"{job_id} is not a dead letter but {status_words(found.delivery)}; "
-            f"`ringback delivery show {job_id}` shows it."
-        )
-    if options.json:
-        print_json(found)
-    else:
-        print_delivery(found, with_event=True)
-
-
-async def _retry_one(job: str, reason: str, options: CommonOptions) -> None:
-    async with metrics_client(options) as client:
-        job_id = await resolve_job_id(client, job)
-        answer = await client.retry_delivery(job_id, reason=reason)
-    if options.json:
-        print_json(answer)
-    else:
-        out().print(retried_lines(answer), soft_wrap=True)
-
-
-async def _discard_one(job: str, reason: str, options: CommonOptions) -> None:
-    async with metrics_client(options) as client:
-        job_id = await resolve_job_id(client, job)
-        answer = await client.discard_dead_letter(job_id, reason=reason)
-    if options.json:
-        print_json(answer)
-    else:
-        out().print(answer.message)
+        answer = await client.discard_dead_letter(await resolve_job_id(client, job), reason=reason)
+    show(answer, options, answer.message)

@@ -1,6 +1,5 @@
 """`ringback delivery`, `failures` and `stats`: read the delivery log."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from ringback.cli.client.metrics import (
     CommonOptions,
     metrics_client,
     print_json,
+    show,
 )
 from ringback.cli.commands.delivery_list import DeliveryFilter, list_deliveries
 from ringback.cli.options import (
@@ -48,7 +48,7 @@ delivery = App(
 
 
 @delivery.command(name="list")
-def _list(
+async def _list(
     *,
     status: OptionalText = "",
     event_type: Annotated[EventType, Parameter(name=("--type", "--event-type"))] = "",
@@ -81,11 +81,11 @@ def _list(
         Maximum number, up to 10,000.
     """
     wanted = DeliveryFilter(status, event_type, call, error, job, since, until, org, run)
-    asyncio.run(list_deliveries(wanted, limit, options))
+    await list_deliveries(wanted, limit, options)
 
 
 @delivery.command(name="show")
-def _show(
+async def _show(
     job: str,
     /,
     *,
@@ -101,11 +101,16 @@ def _show(
     event
         Also show the event.
     """
-    asyncio.run(_show_delivery(job, options, with_event=event))
+    async with metrics_client(options) as client:
+        found = await client.delivery(await resolve_job_id(client, job))
+    if options.json:
+        print_json(found)
+    else:
+        print_delivery(found, with_event=event)
 
 
 @delivery.command(name="run")
-def _run(job: str, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def _run(job: str, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """Process a webhook that was wrongly recognised as a duplicate, under a new job id.
 
     The original webhook does not change.
@@ -115,26 +120,9 @@ def _run(job: str, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTION
     job
         The job id of the duplicate, or its beginning.
     """
-    asyncio.run(_run_duplicate(job, reason, options))
-
-
-async def _run_duplicate(job: str, reason: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
-        job_id = await resolve_job_id(client, job)
-        answer = await client.run_duplicate(job_id, reason=reason)
-    if options.json:
-        print_json(answer)
-    else:
-        out().print(retried_lines(answer), soft_wrap=True)
-
-
-async def _show_delivery(job: str, options: CommonOptions, *, with_event: bool) -> None:
-    async with metrics_client(options) as client:
-        found = await client.delivery(await resolve_job_id(client, job))
-    if options.json:
-        print_json(found)
-    else:
-        print_delivery(found, with_event=with_event)
+        answer = await client.run_duplicate(await resolve_job_id(client, job), reason=reason)
+    show(answer, options, retried_lines(answer), soft_wrap=True)
 
 
 def print_delivery(found: GetDeliveryResponse, *, with_event: bool) -> None:
@@ -150,17 +138,13 @@ failures = App(name="failures", help_epilogue="")
 
 
 @failures.default
-def _failures(
+async def _failures(
     *,
     limit: Limit = 20,
     org: Org = "",
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
     """List the webhooks whose last attempt failed and the dead letters, newest first."""
-    asyncio.run(_show_failures(limit, org, options))
-
-
-async def _show_failures(limit: int, org: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
         answer = await anext(client.recent_failures(page_size=limit, org_id=org).by_page())
     if options.json:
@@ -186,7 +170,7 @@ stats = App(name="stats", help_epilogue=_STATS_EXAMPLES)
 
 
 @stats.default
-def _stats(
+async def _stats(
     time_range: Annotated[str, Parameter(name="--range")] = "24h",
     *,
     org: Org = "",
@@ -199,17 +183,7 @@ def _stats(
     time_range
         The time range, from 15m to 30d, in minutes (m), hours (h) or days (d).
     """
-    asyncio.run(_show_stats(time_range, org, options))
-
-
-async def _show_stats(time_range: str, org: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
         answer = await client.delivery_stats(time_range, org_id=org)
-    if options.json:
-        print_json(answer)
-        return
-    console = out()
-    console.print(summary_table(answer))
-    if answer.by_event_type:
-        console.print()
-        console.print(types_table(answer))
+    types = ("", types_table(answer)) if answer.by_event_type else ()
+    show(answer, options, summary_table(answer), *types)

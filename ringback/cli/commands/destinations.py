@@ -1,4 +1,3 @@
-import asyncio
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -9,6 +8,7 @@ from ringback.cli.client.metrics import (
     CommonOptions,
     metrics_client,
     print_json,
+    show,
 )
 from ringback.cli.options import Reason
 from ringback.cli.terminal import out
@@ -34,36 +34,8 @@ destinations = App(
 
 
 @destinations.command(name="list")
-def _list(*, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def _list(*, options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """List the destinations, their states, and how many webhooks wait for them."""
-    asyncio.run(_show_list(options))
-
-
-@destinations.command(name="open")
-def _open(name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Allow no calls to a destination. Webhooks that need it wait, without losing an attempt."""
-    asyncio.run(_set(name, BreakerState.BREAKER_STATE_OPEN, reason, options))
-
-
-@destinations.command(name="half-open")
-def _half_open(name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Allow one call at a time to a destination."""
-    asyncio.run(_set(name, BreakerState.BREAKER_STATE_HALF_OPEN, reason, options))
-
-
-@destinations.command(name="close")
-def _close(name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Allow all calls to a destination, even if they fail."""
-    asyncio.run(_set(name, BreakerState.BREAKER_STATE_CLOSED, reason, options))
-
-
-@destinations.command(name="auto")
-def _auto(name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Let the breakers decide again. One that was open begins with a probe."""
-    asyncio.run(_set(name, BreakerState.BREAKER_STATE_UNSPECIFIED, reason, options))
-
-
-async def _show_list(options: CommonOptions) -> None:
     async with metrics_client(options) as client:
         answer = await client.destinations()
     if options.json:
@@ -74,12 +46,41 @@ async def _show_list(options: CommonOptions) -> None:
         out().print(Text("No running processor has a destination.", "dim"))
 
 
+@destinations.command(name="open")
+async def _open(
+    name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
+    """Allow no calls to a destination. Webhooks that need it wait, without losing an attempt."""
+    await _set(name, BreakerState.BREAKER_STATE_OPEN, reason, options)
+
+
+@destinations.command(name="half-open")
+async def _half_open(
+    name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
+    """Allow one call at a time to a destination."""
+    await _set(name, BreakerState.BREAKER_STATE_HALF_OPEN, reason, options)
+
+
+@destinations.command(name="close")
+async def _close(
+    name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
+    """Allow all calls to a destination, even if they fail."""
+    await _set(name, BreakerState.BREAKER_STATE_CLOSED, reason, options)
+
+
+@destinations.command(name="auto")
+async def _auto(
+    name: _Name, /, *, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
+    """Let the breakers decide again. One that was open begins with a probe."""
+    await _set(name, BreakerState.BREAKER_STATE_UNSPECIFIED, reason, options)
+
+
 async def _set(
     name: str, state: BreakerState.ValueType, reason: str, options: CommonOptions
 ) -> None:
     async with metrics_client(options) as client:
         answer = await client.set_destination(name, state, reason=reason)
-    if options.json:
-        print_json(answer)
-    else:
-        out().print(destination_lines(answer.destination))
+    show(answer, options, destination_lines(answer.destination))

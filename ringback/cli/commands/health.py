@@ -32,16 +32,12 @@ health = App(name="health", help_epilogue="")
 
 
 @health.default
-def _health(*, options: CommonOptions = DEFAULT_OPTIONS) -> int:
+async def _health(*, options: CommonOptions = DEFAULT_OPTIONS) -> int:
     """Check the queues against their thresholds, and show which checks fail.
 
     While the broker or the database is unavailable, it shows the last numbers. The exit status is 0
     if the queues are healthy, else 1.
     """
-    return asyncio.run(_show_health(options))
-
-
-async def _show_health(options: CommonOptions) -> int:
     async with metrics_client(options) as client:
         answer = await client.queue_health(allow_stale=True)
     if options.json:

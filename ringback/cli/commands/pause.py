@@ -9,6 +9,7 @@ from ringback.cli.client.metrics import (
     CommonOptions,
     metrics_client,
     print_json,
+    show,
 )
 from ringback.cli.options import Reason
 from ringback.cli.terminal import out
@@ -24,22 +25,12 @@ resume = App(name="resume", help_epilogue="")
 
 
 @pause.default
-def _pause(*, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def _pause(*, reason: Reason, options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """Stop consuming webhooks. The pause survives restarts.
 
     Webhooks in flight are finished. The gateway still accepts webhooks; they wait on the broker's
     disk until `ringback resume`.
     """
-    asyncio.run(_do_pause(reason, options))
-
-
-@resume.default
-def _resume(*, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Consume webhooks again."""
-    asyncio.run(_do_resume(reason, options))
-
-
-async def _do_pause(reason: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
         answer = await client.pause_processing(reason=reason)
         if options.json:
@@ -48,14 +39,13 @@ async def _do_pause(reason: str, options: CommonOptions) -> None:
         out().print(processing_line(await _wait_until_stopped(client, answer.processing)))
 
 
-async def _do_resume(reason: str, options: CommonOptions) -> None:
+@resume.default
+async def _resume(*, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Consume webhooks again."""
     async with metrics_client(options) as client:
         answer = await client.resume_processing(reason=reason)
-    if options.json:
-        print_json(answer)
-    else:
-        out().print(processing_line(answer.processing))
-        out().print(Text("`ringback watch` shows the queues as they empty.", "dim"))
+    hint = Text("`ringback watch` shows the queues as they empty.", "dim")
+    show(answer, options, processing_line(answer.processing), hint)
 
 
 async def _wait_until_stopped(client: MetricsClient, state: ProcessingState) -> ProcessingState:

@@ -1,5 +1,4 @@
 import asyncio
-import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from ringback.cli.client.metrics import (
     CommonOptions,
     metrics_client,
     print_json,
+    show,
 )
-from ringback.cli.commands.bulk_retry import point_in_time
+from ringback.cli.commands.bulk_retry import point_in_time, require_consent
 from ringback.cli.options import (
     CallId,
     EventType,
@@ -31,7 +31,7 @@ from ringback.cli.options import (
     Until,
     Yes,
 )
-from ringback.cli.terminal import EXIT_FAILED, BadInputError, confirmed, out
+from ringback.cli.terminal import EXIT_FAILED, confirmed, out
 from ringback.cli.views.runs_view import preview_lines, print_runs, run_table
 from ringback.metrics import MetricsClient
 from ringback.metrics.v1 import admin_service_pb2 as admin
@@ -53,7 +53,7 @@ runs = App(
 
 
 @runs.command(name="list")
-def _list(
+async def _list(
     *,
     active: Flag = False,
     org: Org = "",
@@ -67,43 +67,49 @@ def _list(
     active
         Only those that have not ended.
     """
-    asyncio.run(_show_list(org, limit, options, active_only=active))
+    async with metrics_client(options) as client:
+        listed = client.retry_runs(active_only=active, org_id=org, page_size=limit)
+        page = await anext(listed.by_page())
+    if options.json:
+        print_json(page)
+    elif page.runs:
+        print_runs(out(), page.runs, datetime.now(UTC))
+    else:
+        out().print("There are no retry runs.")
 
 
 @runs.command(name="show")
-def _show(run: RunId, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def _show(run: RunId, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """Show one run with its progress, or its result."""
-    asyncio.run(_call(run, options, lambda client, run_id: client.retry_run(run_id)))
+    await _call(run, options, lambda client: client.retry_run)
 
 
 @runs.command(name="pause")
-def _pause(run: RunId, /, *, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def _pause(
+    run: RunId, /, *, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
     """Let a run retry nothing until it is resumed."""
-    asyncio.run(
-        _call(run, options, lambda client, run_id: client.pause_retry_run(run_id, reason=reason))
-    )
+    await _call(run, options, lambda client: client.pause_retry_run, reason=reason)
 
 
 @runs.command(name="resume")
-def _resume(
+async def _resume(
     run: RunId, /, *, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS
 ) -> None:
     """Let a paused run continue."""
-    asyncio.run(
-        _call(run, options, lambda client, run_id: client.resume_retry_run(run_id, reason=reason))
-    )
+    await _call(run, options, lambda client: client.resume_retry_run, reason=reason)
 
 
 @runs.command(name="stop")
-def _stop(run: RunId, /, *, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def _stop(
+    run: RunId, /, *, reason: Reason = "", options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
     """End a run. What it has retried stays retried."""
-    asyncio.run(
-        _call(run, options, lambda client, run_id: client.stop_retry_run(run_id, reason=reason))
-    )
+    await _call(run, options, lambda client: client.stop_retry_run, reason=reason)
 
 
 @runs.command(name="replay")
-def _replay(
+async def _replay(
     *,
     event_type: EventType,
     since: Since,
@@ -151,7 +157,7 @@ def _replay(
     request.filter.start_time.FromDatetime(point_in_time(since, now))
     if until:
         request.filter.end_time.FromDatetime(point_in_time(until, now))
-    return asyncio.run(create_run(Creation(request, dry_run=dry_run, yes=yes), options))
+    return await create_run(Creation(request, dry_run=dry_run, yes=yes), options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +170,8 @@ class Creation:
 async def create_run(creation: Creation, options: CommonOptions) -> int:
     """Preview a run, ask for confirmation, and create it; the exit status is 0 if it exists."""
     request, has_to_ask = creation.request, not creation.yes and not creation.dry_run
-    if not creation.dry_run and not request.reason:
-        raise BadInputError('A retry of many needs a reason, for the audit log: --reason "...".')
-    if has_to_ask and (options.json or not sys.stdin.isatty()):
-        raise BadInputError(
-            "There is no terminal to ask for confirmation. Use --yes to retry without asking."
-        )
+    if not creation.dry_run:
+        require_consent(request.reason, yes=creation.yes, json=options.json)
     async with metrics_client(options) as client:
         if creation.dry_run or has_to_ask:
             asked = admin.CreateRetryRunRequest()
@@ -194,25 +196,13 @@ async def create_run(creation: Creation, options: CommonOptions) -> int:
     return 0
 
 
-async def _show_list(org: str, limit: int, options: CommonOptions, *, active_only: bool) -> None:
-    async with metrics_client(options) as client:
-        listed = client.retry_runs(active_only=active_only, org_id=org, page_size=limit)
-        page = await anext(listed.by_page())
-    if options.json:
-        print_json(page)
-    elif page.runs:
-        print_runs(out(), page.runs, datetime.now(UTC))
-    else:
-        out().print("There are no retry runs.")
-
-
 async def _call(
-    run: str, options: CommonOptions, call: Callable[[MetricsClient, str], Awaitable[Any]]
+    run: str,
+    options: CommonOptions,
+    method: Callable[[MetricsClient], Callable[..., Awaitable[Any]]],
+    **values: str,
 ) -> None:
     """Make a call about one run, and show the run that it returns."""
     async with metrics_client(options) as client:
-        answer = await call(client, await resolve_run_id(client, run))
-    if options.json:
-        print_json(answer.run)
-    else:
-        out().print(run_table(answer.run, datetime.now(UTC)))
+        answer = await method(client)(await resolve_run_id(client, run), **values)
+    show(answer.run, options, run_table(answer.run, datetime.now(UTC)))

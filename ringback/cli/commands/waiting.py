@@ -16,6 +16,7 @@ from ringback.cli.client.metrics import (
     CommonOptions,
     metrics_client,
     print_json,
+    show_pages,
 )
 from ringback.cli.options import Limit, ListAll, Org, Reason, Yes, text
 from ringback.cli.terminal import EXIT_FAILED, BadInputError, confirmed, out
@@ -28,6 +29,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
     WaitingFilter,
 )
 from ringback.metrics.v1.delivery_pb2 import WaitReason
+from ringback.metrics.v1.metrics_service_pb2 import ListWaitingResponse
 
 _EXAMPLES = """Examples:
 
@@ -70,7 +72,7 @@ class _Filter:
 
 
 @waiting.command(name="list")
-def _list(
+async def _list(
     *,
     why: _WhyOption = "",
     destination: _Destination = "",
@@ -86,11 +88,25 @@ def _list(
     why
         Only those that wait for this reason: retry, destination, order or forward.
     """
-    asyncio.run(_show_list(_Filter(why, destination, org), limit, options, every=every))
+    selected, now = _Filter(why, destination, org), datetime.now(UTC)
+
+    def shown(page: ListWaitingResponse) -> int:
+        print_waiting(out(), page.waiting, now)
+        return len(page.waiting)
+
+    async with metrics_client(options) as client:
+        waits = client.waiting(
+            reason=selected.reason,
+            destination=selected.destination,
+            org_id=selected.org,
+            page_size=100 if every else limit,
+        )
+        nothing = "No webhook waits in the database."
+        await show_pages(waits, options, shown, every=every, nothing=nothing, order="first")
 
 
 @waiting.command(name="now")
-def _now(
+async def _now(
     job: _Job = None,
     /,
     *,
@@ -110,7 +126,7 @@ def _now(
         Only those that wait for this reason: retry, destination or forward.
     """
     selected = _selected(job, _Filter(why, destination, org))
-    asyncio.run(_change("released", job, selected, reason, options))
+    await _change("released", job, selected, reason, options)
 
 
 @waiting.command(name="cancel")
@@ -156,33 +172,6 @@ def _selected(job: str | None, selected: _Filter) -> WaitingFilter | None:
     if not job and selected == _Filter():
         raise BadInputError("Give a job id, or options such as --destination or --why.")
     return None if job else selected.message()
-
-
-async def _show_list(selected: _Filter, limit: int, options: CommonOptions, *, every: bool) -> None:
-    async with metrics_client(options) as client:
-        waits = client.waiting(
-            reason=selected.reason,
-            destination=selected.destination,
-            org_id=selected.org,
-            page_size=100 if every else limit,
-        )
-        if options.json and every:
-            async for wait in waits:
-                print_json(wait)
-            return
-        if options.json:
-            print_json(await anext(waits.by_page()))
-            return
-        now, shown = datetime.now(UTC), 0
-        async for page in waits.by_page():
-            print_waiting(out(), page.waiting, now)
-            shown += len(page.waiting)
-            if shown and not every:
-                if page.next_page_token:
-                    out().print(f"\nThese are the first {shown}. Use --all to list all.")
-                break
-    if not shown:
-        out().print("No webhook waits in the database.")
 
 
 _Verb = Literal["released", "cancelled"]

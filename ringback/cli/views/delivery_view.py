@@ -41,7 +41,6 @@ from ringback.metrics.v1.delivery_pb2 import (
 from ringback.metrics.v1.metrics_service_pb2 import (
     FailureGroup,
     GetDeliveryResponse,
-    ListDeadLettersResponse,
 )
 
 _MAX_ANSWER = 300
@@ -226,24 +225,6 @@ def _waiting(delivery: Delivery, now: datetime) -> str:
             return "Waiting for the next attempt."
         case _:
             return ""
-
-
-def print_dead_letters(
-    console: Console, page: ListDeadLettersResponse, now: datetime, *, is_last: bool
-) -> None:
-    if not page.dead_letters:
-        if is_last:
-            console.print("There are no dead letters.")
-        return
-    print_deliveries(console, page.dead_letters, now)
-    if not is_last:
-        return
-    if page.next_page_token:
-        shown = plural(len(page.dead_letters), "dead letter")
-        console.print(f"\nThese are the newest {shown}. Use --all to list all.")
-    console.print(
-        Text("\n`ringback dead show JOB` shows one; `ringback dead retry JOB` retries it.", "dim")
-    )
 
 
 _GROUP_INDENT = 9
