@@ -42,7 +42,7 @@ def with_default_variables(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class PromQuery:
     """One PromQL expression, and the name of its series in the legend.
 
@@ -59,13 +59,8 @@ class PromQuery:
         return PROMETHEUS
 
     def target(self, place: int) -> Builder[Dataquery]:
-        query = (
-            PrometheusBuilder()
-            .expr(self.promql)
-            .ref_id(ascii_uppercase[place])
-            .format(self._format)
-        )
-        query = query.legend_format(self.legend).exemplar(self.exemplars)
+        query = PrometheusBuilder().expr(self.promql).ref_id(ascii_uppercase[place])
+        query = query.format(self._format).legend_format(self.legend).exemplar(self.exemplars)
         return query.instant() if self.instant else query.range()
 
     @property
@@ -140,12 +135,7 @@ def quantile(share: float, metric: MetricSpec, *, by: str = "") -> str:
 def quantiles(metric: MetricSpec, *shares: float) -> tuple[PromQuery, ...]:
     """Give a query for each share, with the traces behind the histogram."""
     return tuple(
-        PromQuery(
-            promql=quantile(share, metric),
-            legend=f"p{share * 100:g}",
-            exemplars=True,
-        )
-        for share in shares
+        PromQuery(quantile(share, metric), f"p{share * 100:g}", exemplars=True) for share in shares
     )
 
 

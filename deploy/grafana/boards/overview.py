@@ -34,7 +34,7 @@ _ATTENTION: Final = (
         title="Alerts",
         description="Alerts that fire now. The table below lists them.",
         unit=COUNT,
-        queries=(PromQuery(promql=f"count({FIRING}) or vector(0)"),),
+        queries=(PromQuery(f"count({FIRING}) or vector(0)"),),
         width=4,
         height=4,
         limit=Limit.good_up_to(1),
@@ -45,7 +45,7 @@ _ATTENTION: Final = (
         description="Accepted webhooks without a row in the log. Webhooks that wait or are in "
         "flight are counted for a moment; if the number stays, webhooks are lost.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.LEDGER_DEFICIT)),),
+        queries=(PromQuery(read(Metric.LEDGER_DEFICIT)),),
         width=4,
         height=4,
         limit=Limit.good_up_to(1),
@@ -56,7 +56,7 @@ _ATTENTION: Final = (
         description="Webhooks that failed for good and that nobody has retried or discarded yet. "
         "`ringback dead list` shows them, `ringback dead retry` retries them.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.DEAD_LETTER_QUEUE_SIZE)),),
+        queries=(PromQuery(read(Metric.DEAD_LETTER_QUEUE_SIZE)),),
         width=4,
         height=4,
         limit=Limit.good_up_to(thresholds.DEAD_LETTERS + 1),
@@ -66,7 +66,7 @@ _ATTENTION: Final = (
         runbook="RingbackOldestTooOld",
         description="How long ago the oldest unfinished webhook was accepted, at least.",
         unit=SECONDS,
-        queries=(PromQuery(promql=read(Metric.OLDEST_AGE)),),
+        queries=(PromQuery(read(Metric.OLDEST_AGE)),),
         width=4,
         height=4,
         limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
@@ -77,7 +77,7 @@ _ATTENTION: Final = (
         description="The share of completed webhooks among those that ended in the last hour; the "
         "others are dead letters. Duplicates are not counted.",
         unit=RATIO,
-        queries=(PromQuery(promql=success("1h")),),
+        queries=(PromQuery(success("1h")),),
         width=4,
         height=4,
         limit=Limit.good_from(thresholds.SUCCESS_RATIO),
@@ -88,7 +88,7 @@ _ATTENTION: Final = (
         runbook="RingbackPausedForLong",
         description="Whether processing is paused. Webhooks are still accepted.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.PROCESSING_PAUSED)),),
+        queries=(PromQuery(read(Metric.PROCESSING_PAUSED)),),
         width=4,
         height=4,
         value_texts={"0": ("running", "green"), "1": ("paused", "orange")},
@@ -102,17 +102,17 @@ _ENDINGS: Final = (
         "second.",
         unit=PER_SECOND,
         queries=(
-            PromQuery(promql=rate(Metric.ACCEPTED), legend="accepted"),
-            PromQuery(promql=rate(Metric.COMPLETED), legend="completed"),
-            PromQuery(promql=rate(Metric.DEAD_LETTERS), legend="dead letters"),
-            PromQuery(promql=rate(Metric.REJECTED), legend="refused"),
+            PromQuery(rate(Metric.ACCEPTED), "accepted"),
+            PromQuery(rate(Metric.COMPLETED), "completed"),
+            PromQuery(rate(Metric.DEAD_LETTERS), "dead letters"),
+            PromQuery(rate(Metric.REJECTED), "refused"),
         ),
     ),
     Curves(
         title="Success",
         description="The share of completed webhooks among those that ended in the last 5 minutes.",
         unit=RATIO,
-        queries=(PromQuery(promql=success("5m"), legend="success"),),
+        queries=(PromQuery(success("5m"), "success"),),
         limit=Limit.good_from(thresholds.SUCCESS_RATIO),
         maximum=1,
     ),
@@ -130,8 +130,7 @@ def _of_objectives(series: str) -> tuple[PromQuery, ...]:
     """A recorded series of each objective."""
     return tuple(
         PromQuery(
-            promql=f'max({series}{{sloth_id="{one.sloth_id}", {OF_RULES}}})',
-            legend=one.name.replace("-", " "),
+            f'max({series}{{sloth_id="{one.sloth_id}", {OF_RULES}}})', one.name.replace("-", " ")
         )
         for one in OBJECTIVES
     )
@@ -177,7 +176,7 @@ _BREAKERS: Final = (
         runbook="RingbackBreakerOpen",
         description="Open while a gateway spools webhooks without trying the broker first.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.BREAKER_OPEN)),),
+        queries=(PromQuery(read(Metric.BREAKER_OPEN)),),
         width=4,
         value_texts={"0": ("closed", "green"), "1": ("open", "red")},
     ),
@@ -186,7 +185,7 @@ _BREAKERS: Final = (
         runbook="RingbackQuestionBreakerOpen",
         description="Types of questions that get the fallback, because their backend kept failing.",
         unit=COUNT,
-        queries=(PromQuery(promql=f"{total(Metric.QUESTION_BREAKER_OPEN)} or vector(0)"),),
+        queries=(PromQuery(f"{total(Metric.QUESTION_BREAKER_OPEN)} or vector(0)"),),
         width=4,
         limit=Limit.good_up_to(1),
     ),
@@ -196,11 +195,7 @@ _BREAKERS: Final = (
         description="The worst state of each destination in any processor. While one is open, "
         "webhooks that need it wait and lose no attempt.",
         unit=COUNT,
-        queries=(
-            PromQuery(
-                promql=read(Metric.DESTINATION_STATE, by="destination"), legend="{{destination}}"
-            ),
-        ),
+        queries=(PromQuery(read(Metric.DESTINATION_STATE, by="destination"), "{{destination}}"),),
         value_texts=BREAKER_STATES,
         maximum=2,
     ),
@@ -208,9 +203,7 @@ _BREAKERS: Final = (
         title="Waiting for a destination",
         description="Webhooks that wait until a destination works again.",
         unit=COUNT,
-        queries=(
-            PromQuery(promql=read(Metric.WAITING, where='reason="destination"'), legend="waiting"),
-        ),
+        queries=(PromQuery(read(Metric.WAITING, where='reason="destination"'), "waiting"),),
     ),
 )
 
@@ -219,7 +212,7 @@ _LEDGER: Final = (
         title="Webhooks of the last 24 hours",
         description="Their status in the log.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.DELIVERIES, by="status"), legend="{{status}}"),),
+        queries=(PromQuery(read(Metric.DELIVERIES, by="status"), "{{status}}"),),
     ),
     Curves(
         title="The ledger",
@@ -228,10 +221,9 @@ _LEDGER: Final = (
         "them have a row in the log. The two lines should be the same.",
         unit=COUNT,
         queries=(
-            PromQuery(promql=read(Metric.LEDGER_ACCEPTED), legend="accepted"),
+            PromQuery(read(Metric.LEDGER_ACCEPTED), "accepted"),
             PromQuery(
-                promql=f"{read(Metric.LEDGER_ACCEPTED)} - {read(Metric.LEDGER_DEFICIT)}",
-                legend="in the log",
+                f"{read(Metric.LEDGER_ACCEPTED)} - {read(Metric.LEDGER_DEFICIT)}", "in the log"
             ),
         ),
     ),
@@ -239,7 +231,7 @@ _LEDGER: Final = (
         title="Firing alerts",
         description="By name and severity; each has a runbook.",
         unit=COUNT,
-        queries=(PromQuery(promql=f"count by (alertname, severity) ({FIRING})", instant=True),),
+        queries=(PromQuery(f"count by (alertname, severity) ({FIRING})", instant=True),),
     ),
 )
 

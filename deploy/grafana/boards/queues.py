@@ -6,15 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana.page import page
 from deploy.grafana.panel import BREAKER_STATES, COUNT, PER_MINUTE, SECONDS, Bars, Curves, Limit
-from deploy.grafana.query import (
-    PromQuery,
-    increase,
-    per_minute,
-    quantile,
-    quantiles,
-    read,
-    total,
-)
+from deploy.grafana.query import PromQuery, increase, per_minute, quantile, quantiles, read, total
 from ringback.contract import thresholds
 from ringback.contract.telemetry import Metric
 from ringback.contract.topology import ATTEMPT_QUEUES, DEAD_LETTER_QUEUE
@@ -37,10 +29,7 @@ _WAITING: Final = (
         description="Webhooks that no processor has received yet.",
         unit=COUNT,
         queries=(
-            PromQuery(
-                promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_WAITING_QUEUES),
-                legend="{{queue}}",
-            ),
+            PromQuery(read(Metric.QUEUE_MESSAGES, by="queue", where=_WAITING_QUEUES), "{{queue}}"),
         ),
         limit=Limit.good_up_to(thresholds.WAITING),
     ),
@@ -51,8 +40,8 @@ _WAITING: Final = (
         "organisation has its share of the handlers and returns none.",
         unit=PER_MINUTE,
         queries=(
-            PromQuery(promql=per_minute(Metric.BULK), legend="above the rate"),
-            PromQuery(promql=per_minute(Metric.PARKED, by="queue"), legend="parked in {{queue}}"),
+            PromQuery(per_minute(Metric.BULK), "above the rate"),
+            PromQuery(per_minute(Metric.PARKED, by="queue"), "parked in {{queue}}"),
         ),
     ),
     Curves(
@@ -60,10 +49,7 @@ _WAITING: Final = (
         description="Webhooks in each retry queue. They stay until its delay ends.",
         unit=COUNT,
         queries=(
-            PromQuery(
-                promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_RETRY_QUEUES),
-                legend="{{queue}}",
-            ),
+            PromQuery(read(Metric.QUEUE_MESSAGES, by="queue", where=_RETRY_QUEUES), "{{queue}}"),
         ),
     ),
     Curves(
@@ -72,14 +58,14 @@ _WAITING: Final = (
         description="The age of the oldest webhook without an attempt, and of the oldest that "
         "waits for its next attempt.",
         unit=SECONDS,
-        queries=(PromQuery(promql=read(Metric.OLDEST_AGE, by="status"), legend="{{status}}"),),
+        queries=(PromQuery(read(Metric.OLDEST_AGE, by="status"), "{{status}}"),),
         limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
     ),
     Curves(
         title="Waiting in the database",
         description="Webhooks that wait for a long retry, a destination or their turn, by reason.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.WAITING, by="reason"), legend="{{reason}}"),),
+        queries=(PromQuery(read(Metric.WAITING, by="reason"), "{{reason}}"),),
     ),
     Curves(
         title="Overdue in the database",
@@ -87,7 +73,7 @@ _WAITING: Final = (
         description="Since when the oldest is due, by reason. Those that wait for a destination "
         "may be late, because its breaker and its pace come first.",
         unit=SECONDS,
-        queries=(PromQuery(promql=read(Metric.WAIT_OVERDUE, by="reason"), legend="{{reason}}"),),
+        queries=(PromQuery(read(Metric.WAIT_OVERDUE, by="reason"), "{{reason}}"),),
         limit=Limit.good_up_to(thresholds.WAIT_OVERDUE_SECONDS),
     ),
     Bars(
@@ -95,7 +81,7 @@ _WAITING: Final = (
         description="Messages ready in every queue. Those in the dead-letter queue wait to be "
         "recorded.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.QUEUE_MESSAGES, by="queue"), legend="{{queue}}"),),
+        queries=(PromQuery(read(Metric.QUEUE_MESSAGES, by="queue"), "{{queue}}"),),
     ),
     Bars(
         title="Consumers",
@@ -104,8 +90,7 @@ _WAITING: Final = (
         unit=COUNT,
         queries=(
             PromQuery(
-                promql=read(Metric.QUEUE_CONSUMERS, by="queue", where=_CONSUMED_QUEUES),
-                legend="{{queue}}",
+                read(Metric.QUEUE_CONSUMERS, by="queue", where=_CONSUMED_QUEUES), "{{queue}}"
             ),
         ),
         limit=Limit.good_from(1),
@@ -114,7 +99,7 @@ _WAITING: Final = (
         title="In flight",
         description="Attempts that run, wait for a slot or wait for their commit.",
         unit=COUNT,
-        queries=(PromQuery(promql=total(Metric.IN_FLIGHT), legend="attempts"),),
+        queries=(PromQuery(total(Metric.IN_FLIGHT), "attempts"),),
     ),
 )
 
@@ -125,8 +110,7 @@ _RETRIES: Final = (
         unit=PER_MINUTE,
         queries=(
             PromQuery(
-                promql=per_minute(Metric.RETRIES_SCHEDULED, by="attempt"),
-                legend="after attempt {{attempt}}",
+                per_minute(Metric.RETRIES_SCHEDULED, by="attempt"), "after attempt {{attempt}}"
             ),
         ),
     ),
@@ -134,16 +118,14 @@ _RETRIES: Final = (
         title="Attempts by outcome",
         description="Attempts that ended, per minute. A failed attempt is retried after a delay.",
         unit=PER_MINUTE,
-        queries=(
-            PromQuery(promql=per_minute(Metric.ATTEMPTS, by="outcome"), legend="{{outcome}}"),
-        ),
+        queries=(PromQuery(per_minute(Metric.ATTEMPTS, by="outcome"), "{{outcome}}"),),
     ),
     Curves(
         title="Attempts per webhook",
         runbook="RingbackAttemptsHigh",
         description="The average of the webhooks that ended in the last 5 minutes.",
         unit=COUNT,
-        queries=(PromQuery(promql=_attempts_each("5m"), legend="attempts"),),
+        queries=(PromQuery(_attempts_each("5m"), "attempts"),),
         limit=Limit.good_up_to(thresholds.ATTEMPTS),
     ),
 )
@@ -166,12 +148,7 @@ _TIMES: Final = (
         title="Slowest handlers",
         description="Seconds in the handlers, by event type: 95 of 100 attempts are faster.",
         unit=SECONDS,
-        queries=(
-            PromQuery(
-                promql=f"topk(6, {_SLOWEST_HANDLERS} > 0)",
-                legend="{{event_type}}",
-            ),
-        ),
+        queries=(PromQuery(f"topk(6, {_SLOWEST_HANDLERS} > 0)", "{{event_type}}"),),
     ),
 )
 
@@ -182,12 +159,7 @@ _DESTINATIONS: Final = (
         description="The worst state of a destination in any processor. While a breaker is open, "
         "webhooks that need the destination wait.",
         unit=COUNT,
-        queries=(
-            PromQuery(
-                promql=read(Metric.DESTINATION_STATE, by="destination"),
-                legend="{{destination}}",
-            ),
-        ),
+        queries=(PromQuery(read(Metric.DESTINATION_STATE, by="destination"), "{{destination}}"),),
         width=6,
         limit=Limit.good_up_to(1),
         value_texts=BREAKER_STATES,
@@ -200,8 +172,8 @@ _DESTINATIONS: Final = (
         unit=PER_MINUTE,
         queries=(
             PromQuery(
-                promql=per_minute(Metric.DESTINATION_TRANSITIONS, by="destination, state"),
-                legend="{{destination}} {{state}}",
+                per_minute(Metric.DESTINATION_TRANSITIONS, by="destination, state"),
+                "{{destination}} {{state}}",
             ),
         ),
         width=6,
@@ -212,8 +184,8 @@ _DESTINATIONS: Final = (
         unit=PER_MINUTE,
         queries=(
             PromQuery(
-                promql=per_minute(Metric.DESTINATION_REFUSED, by="destination, reason"),
-                legend="{{destination}} {{reason}}",
+                per_minute(Metric.DESTINATION_REFUSED, by="destination, reason"),
+                "{{destination}} {{reason}}",
             ),
         ),
         width=6,
@@ -224,8 +196,7 @@ _DESTINATIONS: Final = (
         unit=SECONDS,
         queries=(
             PromQuery(
-                promql=quantile(0.95, Metric.DESTINATION_SECONDS, by="destination"),
-                legend="{{destination}}",
+                quantile(0.95, Metric.DESTINATION_SECONDS, by="destination"), "{{destination}}"
             ),
         ),
         width=6,
@@ -239,7 +210,7 @@ _TURNS: Final = (
         description="The age of the oldest turn behind which webhooks of the same call are parked. "
         "Handlers declared with `ordered_by` give turns.",
         unit=SECONDS,
-        queries=(PromQuery(promql=read(Metric.ORDER_STOPPED_SECONDS), legend="oldest turn"),),
+        queries=(PromQuery(read(Metric.ORDER_STOPPED_SECONDS), "oldest turn"),),
         width=12,
         limit=Limit.good_up_to(thresholds.ORDER_STOPPED_SECONDS),
     ),
@@ -248,7 +219,7 @@ _TURNS: Final = (
         description="Webhooks per minute that kept later ones waiting for too long. Those run "
         "without them, and they run late.",
         unit=PER_MINUTE,
-        queries=(PromQuery(promql=per_minute(Metric.ORDER_PASSED), legend="passed"),),
+        queries=(PromQuery(per_minute(Metric.ORDER_PASSED), "passed"),),
         width=12,
     ),
 )
@@ -260,9 +231,7 @@ _RARE: Final = (
         description="New dead letters per minute. Process crashes and undeliverable messages are "
         "never raised by a handler.",
         unit=PER_MINUTE,
-        queries=(
-            PromQuery(promql=per_minute(Metric.DEAD_LETTERS, by="reason"), legend="{{reason}}"),
-        ),
+        queries=(PromQuery(per_minute(Metric.DEAD_LETTERS, by="reason"), "{{reason}}"),),
     ),
     Curves(
         title="Redelivered and duplicate",
@@ -270,10 +239,10 @@ _RARE: Final = (
         "again; those whose recorded result was repeated; and quarantined ones.",
         unit=PER_MINUTE,
         queries=(
-            PromQuery(promql=per_minute(Metric.DUPLICATES), legend="duplicates"),
-            PromQuery(promql=per_minute(Metric.REDELIVERED), legend="redelivered"),
-            PromQuery(promql=per_minute(Metric.REPEATED), legend="repeated"),
-            PromQuery(promql=per_minute(Metric.QUARANTINED), legend="quarantined"),
+            PromQuery(per_minute(Metric.DUPLICATES), "duplicates"),
+            PromQuery(per_minute(Metric.REDELIVERED), "redelivered"),
+            PromQuery(per_minute(Metric.REPEATED), "repeated"),
+            PromQuery(per_minute(Metric.QUARANTINED), "quarantined"),
         ),
     ),
     Curves(
@@ -281,7 +250,7 @@ _RARE: Final = (
         description="Dead letters that someone retried, for instance by `ringback dead retry`, per "
         "minute, by whether the broker has confirmed them.",
         unit=PER_MINUTE,
-        queries=(PromQuery(promql=per_minute(Metric.RETRIES, by="outcome"), legend="{{outcome}}"),),
+        queries=(PromQuery(per_minute(Metric.RETRIES, by="outcome"), "{{outcome}}"),),
     ),
 )
 

@@ -43,7 +43,7 @@ _LINKS: Final = (
         runbook="RingbackBrokerDisconnected",
         description="Whether every process is connected to the broker.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.BROKER_CONNECTED, of="min")),),
+        queries=(PromQuery(read(Metric.BROKER_CONNECTED, of="min")),),
         width=6,
         height=4,
         value_texts={"0": ("down", "red"), "1": ("up", "green")},
@@ -53,7 +53,7 @@ _LINKS: Final = (
         runbook="RingbackBreakerOpen",
         description="Open while a gateway spools webhooks without trying the broker first.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.BREAKER_OPEN)),),
+        queries=(PromQuery(read(Metric.BREAKER_OPEN)),),
         width=6,
         height=4,
         value_texts={"0": ("closed", "green"), "1": ("open", "red")},
@@ -63,7 +63,7 @@ _LINKS: Final = (
         runbook="RingbackSpoolNotDraining",
         description="Webhooks that wait for the broker on the gateways' own disks.",
         unit=COUNT,
-        queries=(PromQuery(promql=total(Metric.SPOOL_MESSAGES)),),
+        queries=(PromQuery(total(Metric.SPOOL_MESSAGES)),),
         width=6,
         height=4,
         limit=Limit.good_up_to(1),
@@ -74,7 +74,7 @@ _LINKS: Final = (
         description="Partitions of the log for the next days. Without tomorrow's, no webhook can "
         "be recorded after midnight UTC.",
         unit=COUNT,
-        queries=(PromQuery(promql=read(Metric.PARTITIONS_AHEAD)),),
+        queries=(PromQuery(read(Metric.PARTITIONS_AHEAD)),),
         width=6,
         height=4,
         limit=Limit.good_from(1),
@@ -87,7 +87,7 @@ _PROCESSES: Final = (
         runbook="RingbackNoData",
         description="Processes of each service whose metrics Prometheus can read.",
         unit=COUNT,
-        queries=(PromQuery(promql=f"sum by (job) (up{{{OURS}}})", legend="{{job}}"),),
+        queries=(PromQuery(f"sum by (job) (up{{{OURS}}})", "{{job}}"),),
         width=6,
     ),
     Curves(
@@ -96,8 +96,7 @@ _PROCESSES: Final = (
         unit=RATIO,
         queries=(
             PromQuery(
-                promql=f"sum by (job) (rate(process_cpu_seconds_total{{{OURS}}}[{WINDOW}]))",
-                legend="{{job}}",
+                f"sum by (job) (rate(process_cpu_seconds_total{{{OURS}}}[{WINDOW}]))", "{{job}}"
             ),
         ),
         width=6,
@@ -106,12 +105,7 @@ _PROCESSES: Final = (
         title="Memory",
         description="Memory of the largest process of each service.",
         unit=BYTES,
-        queries=(
-            PromQuery(
-                promql=f"max by (job) (process_resident_memory_bytes{{{OURS}}})",
-                legend="{{job}}",
-            ),
-        ),
+        queries=(PromQuery(f"max by (job) (process_resident_memory_bytes{{{OURS}}})", "{{job}}"),),
         width=6,
     ),
     Rows(
@@ -119,9 +113,7 @@ _PROCESSES: Final = (
         description="The version that each service runs.",
         unit=COUNT,
         queries=(
-            PromQuery(
-                promql=read(Metric.BUILD_INFO, by="service, version", of="count"), instant=True
-            ),
+            PromQuery(read(Metric.BUILD_INFO, by="service, version", of="count"), instant=True),
         ),
         width=6,
     ),
@@ -140,12 +132,7 @@ _BROKER: Final = (
         description="Messages that processors have not answered yet, by the broker's count. Needs "
         "RINGBACK_RABBITMQ_MANAGEMENT_URL.",
         unit=COUNT,
-        queries=(
-            PromQuery(
-                promql=read(Metric.QUEUE_UNACKED, by="queue", where=_CONSUMED),
-                legend="{{queue}}",
-            ),
-        ),
+        queries=(PromQuery(read(Metric.QUEUE_UNACKED, by="queue", where=_CONSUMED), "{{queue}}"),),
         width=6,
     ),
     Curves(
@@ -154,10 +141,7 @@ _BROKER: Final = (
         "publishers.",
         unit=BYTES,
         queries=(
-            PromQuery(
-                promql=f"max by (instance) ({_RABBITMQ_MEMORY}{{{OF_NAMESPACE}}})",
-                legend="{{instance}}",
-            ),
+            PromQuery(f"max by (instance) ({_RABBITMQ_MEMORY}{{{OF_NAMESPACE}}})", "{{instance}}"),
         ),
         width=6,
     ),
@@ -168,8 +152,8 @@ _BROKER: Final = (
         unit=BYTES,
         queries=(
             PromQuery(
-                promql=f"min by (instance) (rabbitmq_disk_space_available_bytes{{{OF_NAMESPACE}}})",
-                legend="{{instance}}",
+                f"min by (instance) (rabbitmq_disk_space_available_bytes{{{OF_NAMESPACE}}})",
+                "{{instance}}",
             ),
         ),
         width=6,
@@ -183,9 +167,9 @@ _DATABASE: Final = (
         unit=RATIO,
         queries=(
             PromQuery(
-                promql=f"{total(Metric.POOL_CONNECTIONS, by='job', where=_USED)}"
+                f"{total(Metric.POOL_CONNECTIONS, by='job', where=_USED)}"
                 f" / {total(Metric.POOL_MAX_CONNECTIONS, by='job')}",
-                legend="{{job}}",
+                "{{job}}",
             ),
         ),
         maximum=1,
@@ -194,16 +178,14 @@ _DATABASE: Final = (
         title="Wait for a connection",
         description="The time to get a connection from the pool: 95 of 100 waits are shorter.",
         unit=SECONDS,
-        queries=(
-            PromQuery(promql=quantile(0.95, Metric.POOL_WAIT_SECONDS, by="job"), legend="{{job}}"),
-        ),
+        queries=(PromQuery(quantile(0.95, Metric.POOL_WAIT_SECONDS, by="job"), "{{job}}"),),
     ),
     Curves(
         title="Pending rows",
         description="Rows that gateways wrote before the processor, per second. The processor "
         "writes dropped ones.",
         unit=PER_SECOND,
-        queries=(PromQuery(promql=rate(Metric.PENDING_ROWS, by="outcome"), legend="{{outcome}}"),),
+        queries=(PromQuery(rate(Metric.PENDING_ROWS, by="outcome"), "{{outcome}}"),),
     ),
     Rows(
         title="PostgreSQL",
@@ -221,7 +203,7 @@ _QUESTIONS: Final = (
         runbook="RingbackQuestionBreakerOpen",
         description="Types of questions that get the fallback, because their backend kept failing.",
         unit=COUNT,
-        queries=(PromQuery(promql=f"{total(Metric.QUESTION_BREAKER_OPEN)} or vector(0)"),),
+        queries=(PromQuery(f"{total(Metric.QUESTION_BREAKER_OPEN)} or vector(0)"),),
         width=6,
         limit=Limit.good_up_to(1),
     ),
@@ -230,9 +212,7 @@ _QUESTIONS: Final = (
         description="Questions of live calls per second: answered by the backend, repeated, or why "
         "Vapi got the fallback.",
         unit=PER_SECOND,
-        queries=(
-            PromQuery(promql=f"{rate(Metric.QUESTIONS, by='outcome')} > 0", legend="{{outcome}}"),
-        ),
+        queries=(PromQuery(f"{rate(Metric.QUESTIONS, by='outcome')} > 0", "{{outcome}}"),),
         width=6,
     ),
     Curves(
@@ -242,8 +222,7 @@ _QUESTIONS: Final = (
         unit=SECONDS,
         queries=(
             PromQuery(
-                promql=f"{quantile(0.99, Metric.QUESTION_SECONDS, by='event_type')} > 0",
-                legend="{{event_type}}",
+                f"{quantile(0.99, Metric.QUESTION_SECONDS, by='event_type')} > 0", "{{event_type}}"
             ),
         ),
         width=6,
@@ -252,11 +231,7 @@ _QUESTIONS: Final = (
         title="Mistakes in answers",
         description="Answers that were passed on although Vapi will not understand them.",
         unit=PER_MINUTE,
-        queries=(
-            PromQuery(
-                promql=per_minute(Metric.ANSWER_MISTAKES, by="mistake"), legend="{{mistake}}"
-            ),
-        ),
+        queries=(PromQuery(per_minute(Metric.ANSWER_MISTAKES, by="mistake"), "{{mistake}}"),),
         width=6,
     ),
 )
@@ -266,26 +241,20 @@ _CALLS: Final = (
         title="Calls by outcome",
         description="Calls to the metrics API that ended, by gRPC and REST, per outcome.",
         unit=PER_SECOND,
-        queries=(PromQuery(promql=f"{rate(Metric.RPC_CALLS, by='code')} > 0", legend="{{code}}"),),
+        queries=(PromQuery(f"{rate(Metric.RPC_CALLS, by='code')} > 0", "{{code}}"),),
     ),
     Curves(
         title="Time of a call",
         description="From a call to its answer, by transport: 95 of 100 are faster.",
         unit=SECONDS,
-        queries=(
-            PromQuery(
-                promql=quantile(0.95, Metric.RPC_SECONDS, by="transport"), legend="{{transport}}"
-            ),
-        ),
+        queries=(PromQuery(quantile(0.95, Metric.RPC_SECONDS, by="transport"), "{{transport}}"),),
     ),
     Curves(
         title="Messages to Slack",
         runbook="RingbackSlackDrops",
         description="Messages sent, failed or dropped, per minute.",
         unit=PER_MINUTE,
-        queries=(
-            PromQuery(promql=per_minute(Metric.SLACK_MESSAGES, by="outcome"), legend="{{outcome}}"),
-        ),
+        queries=(PromQuery(per_minute(Metric.SLACK_MESSAGES, by="outcome"), "{{outcome}}"),),
     ),
 )
 
