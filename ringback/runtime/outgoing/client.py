@@ -12,12 +12,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import aiohttp
 from aiohttp import hdrs
@@ -33,6 +35,10 @@ _MAX_HEAD_BYTES = 16 * 1024
 _MAX_HEADERS = 100
 _KEEPALIVE_S = 15.0
 _BEGINNING_S = 1.0
+_LOOKUPS = ThreadPoolExecutor(128, thread_name_prefix="lookup")
+"""Looks names up. uvloop does so for two names at once: if their name servers do not answer, no
+other destination is called, and no connection to the broker or the database is opened.
+"""
 
 
 class Failure(StrEnum):
@@ -103,6 +109,21 @@ class Response:
     body: bytes = field(repr=False)
 
 
+class _Lookups:
+    """What aiohttp's resolver needs of an event loop."""
+
+    async def getaddrinfo(self, host: str, port: int, **options: Any) -> list[Any]:
+        look_up = partial(socket.getaddrinfo, host, port, **options)
+        return await asyncio.get_running_loop().run_in_executor(_LOOKUPS, look_up)
+
+    async def getnameinfo(self, address: Any, flags: int) -> tuple[str, str]:
+        return await asyncio.get_running_loop().getnameinfo(address, flags)
+
+
+def _thread_resolver() -> AbstractResolver:
+    return aiohttp.ThreadedResolver(cast("asyncio.AbstractEventLoop", _Lookups()))
+
+
 class OutgoingClient:
     """Sends requests while entered.
 
@@ -115,7 +136,7 @@ class OutgoingClient:
         networks: tuple[Network, ...] = (),
         *,
         unix_socket: Path | None = None,
-        resolver: Callable[[], AbstractResolver] = aiohttp.ThreadedResolver,
+        resolver: Callable[[], AbstractResolver] = _thread_resolver,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._networks = networks
@@ -196,7 +217,7 @@ class OutgoingClient:
 def guarded_connector(
     allowed: AllowedAddresses,
     *,
-    resolver: Callable[[], AbstractResolver] = aiohttp.ThreadedResolver,
+    resolver: Callable[[], AbstractResolver] = _thread_resolver,
     tls: ssl.SSLContext | None = None,
 ) -> aiohttp.TCPConnector:
     """A connector that connects only to these addresses."""

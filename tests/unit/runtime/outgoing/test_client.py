@@ -1,10 +1,12 @@
 import asyncio
 import dataclasses
 import socket
+import threading
 from collections.abc import AsyncGenerator
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -207,6 +209,32 @@ async def test_a_hanging_destination_delays_no_other(
     assert other.status == 200
     assert [answer.status for answer in answers] == [200, 200]
     assert slow.in_flight == 0
+
+
+async def test_names_without_an_answer_delay_no_other(
+    client: OutgoingClient, server: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their name servers are down: a lookup then takes longer than any call."""
+    answered, asked, look_up = threading.Event(), set[str](), socket.getaddrinfo
+
+    def hanging(host: str, *arguments: Any, **options: Any) -> Any:
+        if host.endswith(".example"):
+            asked.add(host)
+            answered.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return look_up(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    urls = [f"http://{number}.example/" for number in range(40)]
+    waiting = [asyncio.create_task(failure(client, url)) for url in urls]
+    try:
+        await eventually(lambda: len(asked) == len(urls))
+        other = await client.send(Destination(1), request(server.url(host="localhost")))
+    finally:
+        answered.set()
+
+    assert other.status == 200
+    assert set(await asyncio.gather(*waiting)) == {(Failure.NOT_CONNECTED, False)}
 
 
 async def test_a_cancelled_call_counts_as_nothing(client: OutgoingClient, server: Backend) -> None:
