@@ -269,8 +269,9 @@ TO ringback_processor;
 -- (null: any reason, any destination). Runs with its caller's rights.
 --
 -- A cancelled wait is due now, and the processor that publishes it sends it to the dead letters. A
--- wait that is leased is not changed: its message may be at the broker. Its lock is awaited if only
--- one is meant; of many, locked ones are skipped.
+-- wait that is leased is not changed: its message may be at the broker. A lease that is over keeps
+-- nobody from a change: its processor died, and while its destination is down, no other one takes it.
+-- The lock of a wait is awaited if only one is meant; of many, locked ones are skipped.
 --
 -- `verdict` is `done`; `repeated` if the same request did it before; or why nothing was done:
 -- `not_found`, `not_waiting`, `publishing`, `cancelled`, `in_order`.
@@ -288,7 +289,7 @@ BEGIN
             SELECT w.delivery_id FROM webhook_waits AS w
             WHERE (p_wait_reason IS NULL OR w.reason = p_wait_reason)
               AND (p_destination IS NULL OR coalesce(w.destination, '') = p_destination)
-              AND w.leased_until IS NULL AND w.reason <> 'cancelled'
+              AND (w.leased_until IS NULL OR w.leased_until < now()) AND w.reason <> 'cancelled'
               AND (p_action = 'cancel' OR (w.due_at > now() AND w.due_at < 'infinity'))
             ORDER BY w.due_at, w.delivery_id
             LIMIT p_limit + 1
@@ -309,7 +310,7 @@ BEGIN
             WHEN wait.delivery_id IS NULL THEN
                 CASE WHEN EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_id)
                      THEN 'not_waiting' ELSE 'not_found' END
-            WHEN wait.leased_until IS NOT NULL THEN 'publishing'
+            WHEN wait.leased_until >= now() THEN 'publishing'
             WHEN wait.reason = 'cancelled' THEN 'cancelled'
             WHEN p_action = 'release' AND wait.due_at = 'infinity' THEN 'in_order'
             ELSE 'done' END;
@@ -325,6 +326,8 @@ BEGIN
         UPDATE webhook_waits AS w
         SET due_at = now(),
             publish_after = NULL,
+            -- So that a processor that was only slow does not delete it.
+            leased_until = NULL,
             reason = CASE WHEN p_action = 'cancel' THEN 'cancelled' ELSE w.reason END,
             -- No breaker and no pace delays what only becomes a dead letter.
             destination = CASE WHEN p_action = 'cancel' THEN NULL ELSE w.destination END,
@@ -345,7 +348,8 @@ BEGIN
 END
 $$;
 
-GRANT SELECT (leased_until), UPDATE (due_at, publish_after, reason, destination, cancellation)
+GRANT SELECT (leased_until),
+      UPDATE (due_at, publish_after, leased_until, reason, destination, cancellation)
     ON webhook_waits TO ringback_tenant_operator, ringback_operator;
 REVOKE EXECUTE ON FUNCTION change_webhook_waits FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION change_webhook_waits TO ringback_tenant_operator, ringback_operator;

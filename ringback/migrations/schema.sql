@@ -250,7 +250,7 @@ BEGIN
             SELECT w.delivery_id FROM webhook_waits AS w
             WHERE (p_wait_reason IS NULL OR w.reason = p_wait_reason)
               AND (p_destination IS NULL OR coalesce(w.destination, '') = p_destination)
-              AND w.leased_until IS NULL AND w.reason <> 'cancelled'
+              AND (w.leased_until IS NULL OR w.leased_until < now()) AND w.reason <> 'cancelled'
               AND (p_action = 'cancel' OR (w.due_at > now() AND w.due_at < 'infinity'))
             ORDER BY w.due_at, w.delivery_id
             LIMIT p_limit + 1
@@ -271,7 +271,7 @@ BEGIN
             WHEN wait.delivery_id IS NULL THEN
                 CASE WHEN EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_id)
                      THEN 'not_waiting' ELSE 'not_found' END
-            WHEN wait.leased_until IS NOT NULL THEN 'publishing'
+            WHEN wait.leased_until >= now() THEN 'publishing'
             WHEN wait.reason = 'cancelled' THEN 'cancelled'
             WHEN p_action = 'release' AND wait.due_at = 'infinity' THEN 'in_order'
             ELSE 'done' END;
@@ -287,6 +287,8 @@ BEGIN
         UPDATE webhook_waits AS w
         SET due_at = now(),
             publish_after = NULL,
+            -- So that a processor that was only slow does not delete it.
+            leased_until = NULL,
             reason = CASE WHEN p_action = 'cancel' THEN 'cancelled' ELSE w.reason END,
             -- No breaker and no pace delays what only becomes a dead letter.
             destination = CASE WHEN p_action = 'cancel' THEN NULL ELSE w.destination END,
@@ -3857,8 +3859,8 @@ GRANT SELECT(created_at) ON TABLE public.webhook_waits TO ringback_service;
 GRANT SELECT(created_at) ON TABLE public.webhook_waits TO ringback_tenant_operator;
 GRANT SELECT(created_at) ON TABLE public.webhook_waits TO ringback_operator;
 
-GRANT SELECT(leased_until) ON TABLE public.webhook_waits TO ringback_tenant_operator;
-GRANT SELECT(leased_until) ON TABLE public.webhook_waits TO ringback_operator;
+GRANT SELECT(leased_until),UPDATE(leased_until) ON TABLE public.webhook_waits TO ringback_tenant_operator;
+GRANT SELECT(leased_until),UPDATE(leased_until) ON TABLE public.webhook_waits TO ringback_operator;
 
 GRANT UPDATE(publish_after) ON TABLE public.webhook_waits TO ringback_tenant_operator;
 GRANT UPDATE(publish_after) ON TABLE public.webhook_waits TO ringback_operator;

@@ -227,7 +227,7 @@ async def test_a_wait_in_another_state_is_not_changed(
     """It does not wait, is being published, or waits for its turn."""
     done = LogRow()
     await write(log, done)
-    leased = await add_wait(log, OURS, due_in_s=-1, is_leased=True)
+    leased = await add_wait(log, OURS, due_in_s=-1, leased_for_s=3600)
     ordered = await add_wait(log, OURS, due_in_s=None, reason="order")
 
     found = [
@@ -250,6 +250,22 @@ async def test_a_wait_in_another_state_is_not_changed(
     row = await wait_row(log, leased)
     assert row is not None
     assert row["reason"] == "retry"
+
+
+async def test_the_lease_of_a_dead_processor_keeps_nobody_from_cancelling(
+    commands: WaitCommands, log: asyncpg.Connection
+) -> None:
+    """While its destination is down, no other processor takes it over."""
+    one, other = [await add_wait(log, OURS, due_in_s=-60, leased_for_s=-30) for _ in range(2)]
+
+    first = await commands.cancel_waiting(cancel(one), as_org())
+    rest = await commands.cancel_waiting(cancel(filter=WaitingFilter(org_id=str(OURS))), as_org())
+
+    assert (first.cancelled, rest.cancelled) == (1, 1)
+    for job_id in (one, other):
+        row = await wait_row(log, job_id)
+        assert row is not None
+        assert (row["reason"], row["leased_until"]) == ("cancelled", None)
 
 
 async def test_a_sweeper_and_a_cancellation_exclude_each_other(

@@ -16,7 +16,7 @@ _INSERT = """
         leased_until, headers, body)
     VALUES ($1, $2, $3, $4, $5, $6, $7,
             coalesce(now() + $8 * interval '1 second', 'infinity'),
-            CASE WHEN $9 THEN now() + interval '1 hour' END, $10, $11)
+            now() + $9 * interval '1 second', $10, $11)
 """
 
 
@@ -31,7 +31,7 @@ async def add_wait(
     due_in_s: float | None = 3600,
     destination: str | None = None,
     order_key: str | None = None,
-    is_leased: bool = False,
+    leased_for_s: float | None = None,
 ) -> UUID:
     """A wait without a row in the log; without `due_in_s`, something else releases it."""
     body = orjson.dumps(HANG if event is None else event)
@@ -46,7 +46,7 @@ async def add_wait(
         destination,
         order_key,
         due_in_s,
-        is_leased,
+        leased_for_s,
         orjson.dumps(envelope.headers()).decode(),
         body,
     )
@@ -55,7 +55,7 @@ async def add_wait(
 
 async def wait_row(connection: asyncpg.Connection, job_id: UUID) -> asyncpg.Record | None:
     return await connection.fetchrow(
-        "SELECT reason, destination, cancellation, due_at, due_at <= now() AS is_due"
+        "SELECT reason, destination, cancellation, leased_until, due_at, due_at <= now() AS is_due"
         " FROM webhook_waits WHERE delivery_id = $1",
         job_id,
     )
