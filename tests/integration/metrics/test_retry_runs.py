@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,10 @@ async def idle(place: Place, proxy: FaultProxy) -> AsyncIterator[RetryStage]:
         yield stage
 
 
-def replica(stage: RetryStage) -> AbstractAsyncContextManager[Any]:
+def replica(stage: RetryStage, **changes: Any) -> AbstractAsyncContextManager[Any]:
     """It ends like a killed one: its leases stay."""
-    return run_in_background(lambda: RetryRunner(stage.tools).run(interval_s=0.1))
+    tools = replace(stage.tools, **changes)
+    return run_in_background(lambda: RetryRunner(tools).run(interval_s=0.1))
 
 
 async def create(
@@ -270,10 +272,33 @@ async def test_a_run_whose_caller_is_gone_stops(idle: RetryStage) -> None:
     run = await create(idle)
     await idle.database.execute("UPDATE webhook_retry_runs SET followed_until = now()")
 
-    async with replica(idle):
+    async with replica(idle, abandoned_after_s=0.1):
         last = await ended(idle, run)
 
     assert last.message == "Stopped: the caller disconnected."
+
+
+async def test_a_run_whose_caller_comes_back_after_an_outage_goes_on(idle: RetryStage) -> None:
+    """While the database was away, the caller could not say that it is there. Until it says so, the
+    run retries nothing.
+    """
+    await idle.bury()
+    run = await create(idle)
+    follow = "UPDATE webhook_retry_runs SET followed_until = now() + $1 * interval '1 second'"
+    await idle.database.execute(follow, -1)
+    begun = (await shown(idle, run)).updated_at
+
+    async with replica(idle, abandoned_after_s=3600):
+
+        async def worked_on() -> bool:
+            current = await shown(idle, run)
+            assert not current.HasField("ended_at"), current.message
+            return current.updated_at != begun
+
+        await eventually(worked_on)
+        assert not await idle.retries()
+        await idle.database.execute(follow, 3600)
+        await eventually(idle.retries)
 
 
 async def test_a_repeated_request_is_one_run(idle: RetryStage) -> None:

@@ -84,6 +84,8 @@ class RunTools:
     stopping: asyncio.Event
     throttle: Throttle = field(default_factory=Throttle)
     lease_s: float = 30.0
+    abandoned_after_s: float = 5.0
+    """Until then it only waits: after an outage, its caller needs a moment to follow it again."""
 
     async def read_load(self, call: Call) -> Load:
         """Raises ApiError, UNAVAILABLE if the database does not answer."""
@@ -132,7 +134,6 @@ class RetryRunner:
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._interrupted: dict[UUID, tuple[int, str]] = {}
         """How often in a row a run could not be continued, and why."""
-
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -249,6 +250,7 @@ class LeasedRun:
         self._clock = asyncio.get_running_loop().time
         self._turn_at = self._clock()
         self._settle_until: float | None = None
+        self._unfollowed_since: float | None = None
         self._rate = 0.0
         self._progress = RetryProgress(skipped=row["skipped"])
 
@@ -271,9 +273,9 @@ class LeasedRun:
             if ending := self._ending(saved, current):
                 await self._end(ending)
                 return
-            if saved["state"] == RunState.PAUSED:
+            if saved["state"] == RunState.PAUSED and not saved["is_unfollowed"]:
                 break
-            if held is None and not self._has_retried_all:
+            if held is None and not saved["is_unfollowed"] and not self._has_retried_all:
                 await self._retry_until(check_at)
             if not self._has_retried_all or self._settle_until is not None:
                 await self._pause(check_at - self._clock())
@@ -340,11 +342,13 @@ class LeasedRun:
         if self._has_retried_all and self._settle_until is None:
             self._settle_until = self._clock() + SETTLE_S
         is_late = self._settle_until is not None and self._clock() >= self._settle_until
+        now = self._clock()
+        self._unfollowed_since = (self._unfollowed_since or now) if saved["is_unfollowed"] else None
         return ending_of(
             RunState(saved["state"]),
             self._progress,
             stop_after=self._plan.stop_after_failures,
-            is_abandoned=bool(saved["is_abandoned"]),
+            is_abandoned=now - (self._unfollowed_since or now) >= self._tools.abandoned_after_s,
             has_retried_all=self._has_retried_all,
             is_settled=is_late or current.is_paused or not self._progress.unfinished,
         )

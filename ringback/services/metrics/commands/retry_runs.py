@@ -31,8 +31,11 @@ from ringback.services.metrics.transport.request_reader import RequestReader, to
 
 _PACKAGE = "ringback.services.metrics.commands"
 REPORT_EVERY_S = 0.5
-FOLLOWED_FOR = timedelta(seconds=30)
-"""How long a run of RetryDeliveries continues if its replica dies with the caller's connection."""
+FOLLOWED_FOR = timedelta(seconds=25)
+"""How long a run of RetryDeliveries continues if its replica dies with the caller's connection.
+
+Then it waits for `abandoned_after_s`, and stops.
+"""
 _STOP_S = 5.0
 _DEFAULT_PAGE, _MAX_PAGE = 20, 100
 _SAMPLE, _EXAMINED, _MAX_GROUPS = 10, 200, 50

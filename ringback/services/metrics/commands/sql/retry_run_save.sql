@@ -7,4 +7,4 @@ SET retried = $3, completed = $4, failed_again = $5, skipped = $6, unfinished = 
     allowed_rate = CASE WHEN state IN ('running', 'held') THEN $11 ELSE 0 END,
     updated_at = clock_timestamp(), leased_until = clock_timestamp() + $12::interval
 WHERE id = $1 AND lease_owner = $2 AND ended_at IS NULL
-RETURNING state, followed_until < clock_timestamp() AS is_abandoned
+RETURNING state, followed_until < clock_timestamp() AS is_unfollowed
