@@ -182,7 +182,8 @@ class MetricsServiceLogEvent:
     )
     QUEUE_HEALTH_LOG_NOT_READ: Final = METRICS.log(
         "queue_health.log_not_read",
-        "Dead letters could not be counted in the log; one line per outage.",
+        "The log could not be read for the gauges or the queue health; one line per outage and "
+        "reason.",
         fields="reason",
     )
     JWKS_REJECTED: Final = METRICS.log(

@@ -22,6 +22,11 @@ class StatementRefusedError(Exception):
         self.sqlstate = sqlstate
 
 
+def reason_of(exc: BaseException) -> str:
+    """What failed, for a log line: the statement that is refused, else the class of the error."""
+    return str(refusal(exc) or type(exc).__name__)
+
+
 def refusal(exc: BaseException) -> StatementRefusedError | None:
     """What PostgreSQL refused, with the traceback of `exc`; None if `exc` may pass by itself."""
     if not isinstance(exc, asyncpg.PostgresError):

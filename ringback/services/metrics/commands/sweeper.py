@@ -10,6 +10,7 @@ import structlog
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.postgres.refusal import reason_of
 from ringback.services.metrics.auth.access import Access
 from ringback.services.metrics.auth.principal import RINGBACK
 from ringback.services.metrics.commands.outbox import RetryOutbox
@@ -122,5 +123,5 @@ async def prune_retries(pool: asyncpg.Pool) -> None:
             while await pool.fetchval(load(_PACKAGE, "retry_prune.sql"), _MAX_PRUNED):
                 pass
         except DATABASE_UNAVAILABLE_ERRORS as exc:
-            log.warning(LogEvent.RETRIES_NOT_PRUNED, reason=type(exc).__name__)
+            log.warning(LogEvent.RETRIES_NOT_PRUNED, reason=reason_of(exc))
         await asyncio.sleep(_PRUNE_EVERY_S)

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.amqp.management_api import ManagementError, management_api
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.refusal import reason_of
 from ringback.runtime.process.background import end
 from ringback.services.metrics.instruments import StateGauges
 from ringback.services.metrics.polling.log_stats import LogReader
@@ -38,7 +38,8 @@ class Poller:
     log_reader: LogReader
     gauges: StateGauges
     snapshot: QueueSnapshot
-    _log_is_unavailable: bool = False
+    _failing: dict[str, str] = field(default_factory=dict)
+    """Why each reading fails that does."""
 
     async def run(self, *, interval_s: float) -> None:
         """Read the queues and processing every second, the rest every `interval_s`.
@@ -49,11 +50,11 @@ class Poller:
         readings = [
             asyncio.create_task(reading)
             for reading in (
-                _every(short_interval_s, self._read_queues),
-                _every(short_interval_s, self._read_state),
-                _every(interval_s, self._count_dead_letters),
-                _every(interval_s, self._count_waits),
-                _every(interval_s, self._read_stats),
+                self._every(short_interval_s, self._read_queues),
+                self._every(short_interval_s, self._read_state),
+                self._every(interval_s, self._count_dead_letters),
+                self._every(interval_s, self._count_waits),
+                self._every(interval_s, self._read_stats),
             )
         ]
         try:
@@ -63,40 +64,44 @@ class Poller:
         finally:
             await end(*readings)
 
+    async def _every(self, interval_s: float, read: Callable[[], Awaitable[None]]) -> None:
+        name = getattr(read, "__name__", "")
+        while True:
+            try:
+                await read()
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
+                reason = reason_of(exc)
+                if reason not in self._failing.values():
+                    log.warning(LogEvent.QUEUE_HEALTH_LOG_NOT_READ, reason=reason)
+                self._failing[name] = reason
+            else:
+                self._failing.pop(name, None)
+            await asyncio.sleep(interval_s)
+
     async def _read_queues(self) -> None:
         depths = await self.queues.read(READ_TIMEOUT_S)
         self.gauges.queues_read(depths)
         self.snapshot.queues_read(depths)
 
     async def _read_state(self) -> None:
-        try:
-            processing, last_day = await self.log_reader.state(READ_TIMEOUT_S)
-        except DATABASE_UNAVAILABLE_ERRORS as exc:
-            if not self._log_is_unavailable:
-                log.warning(LogEvent.QUEUE_HEALTH_LOG_NOT_READ, reason=type(exc).__name__)
-            self._log_is_unavailable = True
-        else:
-            self._log_is_unavailable = False
-            self.snapshot.log_read(processing, last_day)
-            self.gauges.in_flight_read(processing.in_flight)
+        processing, last_day = await self.log_reader.state(READ_TIMEOUT_S)
+        self.snapshot.log_read(processing, last_day)
+        self.gauges.in_flight_read(processing.in_flight)
 
     async def _count_dead_letters(self) -> None:
-        with suppress(*DATABASE_UNAVAILABLE_ERRORS):
-            unresolved = await self.log_reader.unresolved_dead_letters(READ_TIMEOUT_S)
-            self.gauges.dead_letters_counted(unresolved)
-            self.snapshot.dead_letters_counted(unresolved)
+        unresolved = await self.log_reader.unresolved_dead_letters(READ_TIMEOUT_S)
+        self.gauges.dead_letters_counted(unresolved)
+        self.snapshot.dead_letters_counted(unresolved)
 
     async def _count_waits(self) -> None:
-        with suppress(*DATABASE_UNAVAILABLE_ERRORS):
-            waits = await self.log_reader.waits(READ_TIMEOUT_S)
-            self.gauges.waits_counted(waits)
-            self.snapshot.waits_counted(waits)
+        waits = await self.log_reader.waits(READ_TIMEOUT_S)
+        self.gauges.waits_counted(waits)
+        self.snapshot.waits_counted(waits)
 
     async def _read_stats(self) -> None:
-        with suppress(*DATABASE_UNAVAILABLE_ERRORS):
-            stats = await self.log_reader.stats(READ_TIMEOUT_S)
-            self.gauges.stats_read(stats)
-            self.snapshot.ages_read(Oldest(stats.oldest_pending_s, stats.oldest_failed_s))
+        stats = await self.log_reader.stats(READ_TIMEOUT_S)
+        self.gauges.stats_read(stats)
+        self.snapshot.ages_read(Oldest(stats.oldest_pending_s, stats.oldest_failed_s))
 
 
 async def poll_unacked(
@@ -130,9 +135,3 @@ async def poll_unacked(
                     }
                 )
             await asyncio.sleep(interval_s)
-
-
-async def _every(interval_s: float, read: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await read()
-        await asyncio.sleep(interval_s)

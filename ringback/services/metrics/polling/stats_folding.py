@@ -8,6 +8,7 @@ import structlog
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.postgres.refusal import reason_of
 
 _MAX_DELTAS = 10_000
 """Per transaction."""
@@ -37,7 +38,7 @@ async def fold_stats(pool: asyncpg.Pool, *, interval_s: float = 1.0) -> None:
                 )
         except DATABASE_UNAVAILABLE_ERRORS as exc:
             if not is_unavailable:
-                log.warning(LogEvent.STATS_FOLDING_FAILED, reason=type(exc).__name__)
+                log.warning(LogEvent.STATS_FOLDING_FAILED, reason=reason_of(exc))
             is_unavailable = True
         else:
             is_unavailable = False

@@ -11,6 +11,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.refusal import reason_of
 from ringback.services.metrics.auth.access import Access
 from ringback.services.metrics.slack.alert_log import AlertGroup, AlertLog, GroupKey
 from ringback.services.metrics.slack.client import (
@@ -97,7 +98,7 @@ class Notifier:
                 await asyncio.gather(notifying, return_exceptions=True)
                 raise
             except DATABASE_UNAVAILABLE_ERRORS as exc:
-                self._instruments.database_unavailable(type(exc).__name__)
+                self._instruments.database_unavailable(reason_of(exc))
             else:
                 self._instruments.database_available()
             await asyncio.sleep(interval_s)
@@ -231,7 +232,7 @@ async def _prune(alerts: AlertLog, instruments: SlackInstruments) -> None:
         try:
             await alerts.prune()
         except DATABASE_UNAVAILABLE_ERRORS as exc:
-            instruments.database_unavailable(type(exc).__name__)
+            instruments.database_unavailable(reason_of(exc))
         else:
             instruments.database_available()
         await asyncio.sleep(_PRUNE_EVERY_S)

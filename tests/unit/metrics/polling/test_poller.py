@@ -6,11 +6,14 @@ from typing import Any
 from unittest.mock import Mock
 
 import aiormq
+import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from ringback.runtime.process.background import end
 from ringback.services.metrics.polling.poller import Poller
 from ringback.services.metrics.polling.queue_depths import depth_of, opens_channel
+from tests.support.eventually import eventually
 
 
 class ClosingConnection:
@@ -79,6 +82,43 @@ async def test_the_error_of_one_reading_ends_the_others() -> None:
         await Poller(source, source, unused, unused).run(interval_s=1)
 
     assert asyncio.all_tasks() == before
+
+
+class RefusedSource:
+    """One reading is refused for good; the others find the database away twice."""
+
+    def __init__(self) -> None:
+        self.counts = 0
+
+    async def read(self, _: float) -> None:
+        await asyncio.Event().wait()
+
+    state = stats = read
+
+    async def unresolved_dead_letters(self, _: float) -> int:
+        self.counts += 1
+        if self.counts in {1, 2, 4}:
+            raise ConnectionRefusedError
+        return 0
+
+    async def waits(self, _: float) -> None:
+        raise asyncpg.InsufficientPrivilegeError("permission denied for table webhook_waits")
+
+
+async def test_a_refused_reading_is_named_once_and_disturbs_no_other() -> None:
+    """Each outage has its line, too."""
+    source: Any = RefusedSource()
+    unused: Any = Mock()
+    with capture_logs() as lines:
+        running = asyncio.create_task(Poller(source, source, unused, unused).run(interval_s=0))
+        await eventually(lambda: source.counts >= 6)
+        await end(running)
+
+    assert {line["event"] for line in lines} == {"queue_health.log_not_read"}
+    assert sorted(line["reason"] for line in lines) == [
+        *["ConnectionRefusedError"] * 2,
+        "InsufficientPrivilegeError 42501: permission denied for table webhook_waits",
+    ]
 
 
 class RollsBack:
