@@ -13,7 +13,7 @@ from chaos.stage import Stage
 from chaos.verdict import Verdict, judge
 
 _AFTER_S = 2.0
-_FINISHED_WITHIN_S = 90.0
+_FINISHED_WITHIN_S = 300.0
 _POLL_S = 0.3
 _POLL_OF_ONE_S = 0.0003
 

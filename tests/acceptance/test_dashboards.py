@@ -165,7 +165,7 @@ async def test_rules_and_dashboards_work_on_real_services(
         assert await whole.settled([done, dead]) == ["completed", "dead_letter"]
         await eventually(lambda: figures_come_out(prometheus))
         await eventually(lambda: rules_are_sound(prometheus))
-        assert not await prometheus.firing()
+        await eventually(lambda: nothing_fires(prometheus))
 
         org = await eventually(lambda: _organisation(reader))
 
@@ -210,6 +210,12 @@ async def rules_are_sound(prometheus: RealPrometheus) -> bool:
     assert rules
     assert {rule["name"] for rule in rules if rule["health"] != "ok"} == set()
     assert await prometheus.value("count(slo:period_error_budget_remaining:ratio)") == 2
+    return True
+
+
+async def nothing_fires(prometheus: RealPrometheus) -> bool:
+    """A busy machine may be late for a scrape, and alerts wait for only two seconds here."""
+    assert await prometheus.firing() == []
     return True
 
 

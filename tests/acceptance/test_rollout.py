@@ -37,7 +37,8 @@ async def under_load(url: str, metrics: str, ledger: Path) -> AsyncGenerator[lis
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *[sys.executable, "-m", "chaos", "during", "--url", url, "--ledger", str(ledger)],
-            *["--metrics", metrics, "--within", "600", "--", "sh", "-c", script],
+            # Few enough for a busy machine to answer each in time.
+            *["--metrics", metrics, "--within", "600", "--rate", "15", "--", "sh", "-c", script],
             env={**os.environ, "RINGBACK_JWT_SECRET": JWT_SECRET},
             stdout=output,
             stderr=output,

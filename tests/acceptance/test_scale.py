@@ -89,7 +89,7 @@ async def balanced(urls: Sequence[str]) -> AsyncGenerator[Balancer, None]:
 
 
 SCHEDULE = "100ms,200ms,300ms"
-RATE_PER_S = 40.0
+RATE_PER_S = 20.0
 ENOUGH = 150
 
 

@@ -138,15 +138,21 @@ def declare_question(folder: Path, url: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def whole_ringback(
-    amqp_url: str, database_url: str, folder: Path, **variables: str
+    amqp_url: str,
+    database_url: str,
+    folder: Path,
+    declared: RetrySchedule | None = None,
+    /,
+    **variables: str,
 ) -> AsyncGenerator[Whole, None]:
     """Run the three services until the context ends; then they are stopped, and must end.
 
-    `variables` are added to their environment.
+    `variables` are added to their environment. The broker has the queues of the schedule `declared`
+    if it is given.
     """
     gateway_port, grpc_port, rest_port, *observability_ports = free_ports(6)
     schedule = variables.get("RINGBACK_RETRY_SCHEDULE", SCHEDULE)
-    await topology.apply(amqp_url, RetrySchedule.parse(schedule))
+    await topology.apply(amqp_url, declared or RetrySchedule.parse(schedule))
     settings = {
         "RINGBACK_AMQP_URL": amqp_url,
         "RINGBACK_DATABASE_URL": database_url,

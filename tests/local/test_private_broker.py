@@ -23,8 +23,9 @@ async def test_confirmed_messages_survive_a_kill(own_broker: PrivateBroker) -> N
     connection = await aiormq.connect(own_broker.amqp_url())
     channel = await connection.channel()
     await channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
-    # A queue younger than about a second can lose its leader permanently when killed.
-    await asyncio.sleep(1.5)
+    # A queue younger than about a second can lose its leader permanently when killed, and a busy
+    # machine needs longer.
+    await asyncio.sleep(5)
     await channel.basic_publish(b"hello", routing_key="kept", properties=DURABLE)
 
     await own_broker.kill()
@@ -32,9 +33,13 @@ async def test_confirmed_messages_survive_a_kill(own_broker: PrivateBroker) -> N
     await own_broker.start()
 
     connection = await aiormq.connect(own_broker.amqp_url())
-    message = await (await connection.channel()).basic_get("kept", no_ack=True)
+    channel = await connection.channel()
+
+    async def kept() -> bool:
+        return (await channel.basic_get("kept", no_ack=True)).body == b"hello"
+
+    await eventually(kept)
     await connection.close()
-    assert message.body == b"hello"
 
 
 @pytest.mark.slow

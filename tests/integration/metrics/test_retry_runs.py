@@ -105,7 +105,8 @@ async def test_a_killed_process_is_continued_by_another(
 ) -> None:
     """Real processes, and SIGKILL in the middle of a run: no webhook is retried twice."""
     letters = [await idle.bury() for _ in range(15)]
-    run = await create(idle, rate_per_second=5)
+    # The next is due in ten seconds.
+    run = await create(idle, rate_per_second=0.1)
     settings = {
         "amqp_url": place.amqp_url,
         "database_url": place.database_url,
@@ -119,7 +120,8 @@ async def test_a_killed_process_is_continued_by_another(
             first.process.wait()
             assert not (await shown(idle, run)).HasField("ended_at")
             await idle.database.execute(
-                "UPDATE webhook_retry_runs SET leased_until = now() - interval '1 s'"
+                "UPDATE webhook_retry_runs SET leased_until = now() - interval '1 s',"
+                " rate_per_second = 100"
             )
             last = await ended(idle, run)
 

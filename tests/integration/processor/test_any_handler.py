@@ -30,7 +30,7 @@ COMMANDS = (
 SESSION = (
     "?SET search_path = pg_catalog",
     "?SET ROLE pg_monitor",
-    "?SET LOCAL statement_timeout = 50",
+    "?SET LOCAL statement_timeout = '1min'",
     "?DISCARD ALL",
     "DEALLOCATE ALL",
     "SET synchronous_commit = off",

@@ -127,7 +127,9 @@ async def test_changes_that_a_reset_undoes_are_not_misuse(stage: Stage, start: S
 
         row = await stage.until(job_id, "completed")
 
-        assert (row["attempts"], await stage.effects(job_id)) == (1, 1), steps
+        assert await stage.effects(job_id) == 1, steps
+        # A busy server may be too late even for the statement that takes the limit away.
+        assert row["attempts"] == 1 or steps == ["SET statement_timeout = 1"], steps
     clean = await stage.send(scripted("transaction", sql="SELECT pg_sleep(0.05)"))
     await stage.until(clean, "completed")
     assert await stage.database.fetchval("SELECT pg_try_advisory_lock(7)")

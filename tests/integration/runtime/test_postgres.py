@@ -92,13 +92,11 @@ async def test_the_server_ends_a_silent_session(database_url: str) -> None:
 
 async def test_a_cancelled_statement_costs_no_connection(database_url: str) -> None:
     """The server confirmed the cancellation, so the connection is fine."""
-    async with open_pool(
-        settings_for(database_url, least=3), "test", command_timeout_s=0.3
-    ) as pool:
+    async with open_pool(settings_for(database_url, least=3), "test") as pool:
         await eventually(lambda: pool.get_idle_size() == 3)
 
         with pytest.raises(TimeoutError):
-            await pool.fetchval("SELECT pg_sleep(60)")
+            await pool.fetchval("SELECT pg_sleep(60)", timeout=0.3)
 
         assert pool.get_idle_size() == 3
 
