@@ -38,7 +38,7 @@ class WaitLogEvent:
     )
     WAITS_SWEEP_FAILED: Final = PROCESSOR.log(
         "waits.sweep_failed",
-        "A bug kept webhooks that wait in PostgreSQL from being published; `exception` has the "
+        "A bug kept a webhook that waits in PostgreSQL from being published; `exception` has the "
         "traceback. The processor tries again.",
         fields="job_id",
     )

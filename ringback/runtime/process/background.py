@@ -38,13 +38,18 @@ async def end(*tasks: asyncio.Task[None], cancel_again_s: float = _CANCEL_AGAIN_
 async def keep_running(work: Work, *, first_restart_s: float = _FIRST_RESTART_S) -> None:
     """Run `work`; after an error that it does not expect, log it and run it again.
 
+    The pause before that doubles, up to a minute, until the work has run for a minute.
     Otherwise a bug in one part would end that part for good, while its process looks healthy.
     """
+    clock = asyncio.get_running_loop().time
     restart_s = first_restart_s
     while True:
+        started_at = clock()
         try:
             return await work()
         except Exception:  # ruff: ignore[blind-except]  # any bug
+            if clock() - started_at > _MAX_RESTART_S:
+                restart_s = first_restart_s
             structlog.get_logger().exception(
                 LogEvent.BACKGROUND_TASK_FAILED,
                 task=getattr(work, "__qualname__", repr(work)),

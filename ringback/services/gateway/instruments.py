@@ -289,7 +289,3 @@ class SpoolInstruments:
             self._log.info(LogEvent.SPOOL_DRAINED, count=self._drained_since_empty)
             self._drained_since_empty = 0
             self._is_filling = False
-
-    def failed(self) -> None:
-        """Log an unexpected exception. Call it within an except block."""
-        self._log.exception(LogEvent.GATEWAY_FAILED)

@@ -3,10 +3,12 @@
 import asyncio
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  # a process of its own has no uvloop
 import sys
+from itertools import pairwise
 
 import pytest
 
 from ringback.runtime.process.background import end, keep_running
+from tests.support.jumping_loop import JumpingLoop
 
 
 async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again() -> None:
@@ -70,6 +72,22 @@ async def test_a_bug_does_not_end_a_part_for_good(capsys: pytest.CaptureFixture[
     assert logged.count("background_task.failed") == 2
     assert "part" in logged
     assert "another" in logged
+
+
+def test_after_a_minute_without_a_bug_the_next_restart_is_soon() -> None:
+    """Otherwise a part with a rare bug would pause for a minute each time."""
+    started_at: list[float] = []
+
+    async def part() -> None:
+        started_at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(61 if len(started_at) == 4 else 0)
+        if len(started_at) < 6:
+            raise ValueError("a bug")
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(keep_running(part))
+
+    assert [round(after - before) for before, after in pairwise(started_at)] == [1, 2, 4, 62, 2]
 
 
 async def test_who_ends_others_can_be_cancelled() -> None:

@@ -124,9 +124,6 @@ class WaitSweeper:
                         LogEvent.WAITS_NOT_SWEPT, reason=type(exc).__name__, detail=str(exc)[:200]
                     )
                 is_failing = True
-            except Exception:
-                # Without the sweeper, these webhooks would wait forever.
-                log.exception(LogEvent.WAITS_SWEEP_FAILED)
             await self._pause()
 
     def _can_sweep(self) -> bool:

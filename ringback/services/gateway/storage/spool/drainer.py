@@ -50,7 +50,6 @@ class Spool(Protocol):
 class Instruments(Protocol):
     def drained(self, count: int, *, left: int) -> None: ...
     def spool_failed(self, error: BaseException) -> None: ...
-    def failed(self) -> None: ...
 
 
 class Drainer(BackgroundTask):
@@ -90,9 +89,6 @@ class Drainer(BackgroundTask):
                 wait_s = await self._step()
             except SPOOL_ERRORS as exc:
                 self._instruments.spool_failed(exc)
-                wait_s = self._probe_wait_s
-            except Exception:  # ruff: ignore[blind-except]  # a bug must not end the loop
-                self._instruments.failed()
                 wait_s = self._probe_wait_s
             # The time for publishing is part of the interval; otherwise the rate would drop.
             await asyncio.sleep(max(0.0, started_at + wait_s - clock()))

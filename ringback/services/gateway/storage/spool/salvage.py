@@ -9,12 +9,15 @@ https://www.sqlite.org/fileformat2.html describes the layout.
 import asyncio
 import os
 import struct
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import structlog
+
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.process.background import BackgroundTask
 from ringback.services.gateway.storage.spool.database import SPOOL_ERRORS
 from ringback.services.gateway.storage.spool.file import Rows, SpooledWebhook, Values, read_row
@@ -254,7 +257,6 @@ def _as_written(values: Values) -> Values:
 class Instruments(Protocol):
     def spool_salvaged(self, *, path: str, count: int, unreadable: int) -> None: ...
     def spool_failed(self, error: BaseException) -> None: ...
-    def failed(self) -> None: ...
 
 
 class Salvager(BackgroundTask):
@@ -272,16 +274,20 @@ class Salvager(BackgroundTask):
 
     async def _run(self) -> None:
         while True:
-            await self._try(self._scan())
+            try:
+                await self._scan()
+            except SPOOL_ERRORS as exc:
+                self._instruments.spool_failed(exc)
             await asyncio.sleep(_SCAN_EVERY_S)
 
-    async def _try(self, work: Coroutine[None, None, None]) -> None:
+    async def _try_to_salvage(self, path: Path) -> None:
+        """One file that cannot be read must not delay the others."""
         try:
-            await work
+            await self._salvage(path)
         except SPOOL_ERRORS as exc:
             self._instruments.spool_failed(exc)
-        except Exception:  # ruff: ignore[blind-except]  # a bug must not end the loop
-            self._instruments.failed()
+        except Exception:  # ruff: ignore[blind-except]  # any bug
+            structlog.get_logger().exception(LogEvent.GATEWAY_FAILED)
 
     async def _scan(self) -> None:
         await self._spool.refresh()
@@ -289,8 +295,7 @@ class Salvager(BackgroundTask):
         self.kept = len(kept)
         for file in kept:
             if file.state is State.QUARANTINED:
-                # One file that cannot be read must not delay the others.
-                await self._try(self._salvage(file.path))
+                await self._try_to_salvage(file.path)
 
     async def _salvage(self, path: Path) -> None:
         salvage = Salvage(path)

@@ -38,9 +38,6 @@ class FakeInstruments:
         assert unreadable >= 0
         self.salvaged.append(count)
 
-    def failed(self) -> None:
-        raise AssertionError
-
 
 def spool_in(
     folder: Path,
