@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ringback.local.child import run_command
@@ -59,12 +58,7 @@ class _Disk:
             self.is_own = await self._mount()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self.is_own:
             await _run("umount", "--lazy", str(self.folder))
 

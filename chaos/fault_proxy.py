@@ -6,7 +6,6 @@ import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -130,18 +129,13 @@ class FaultProxy:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
         # A connection arriving at this moment would otherwise be served after the end, or be
         # accepted and left open: the loop needs some turns before it calls `_serve`.
         self.refuse()
-        for _ in range(_TURNS_TO_BE_SERVED):
+        for _turn in range(_TURNS_TO_BE_SERVED):
             await asyncio.sleep(0)
         while self._tasks:
             for task in list(self._tasks):

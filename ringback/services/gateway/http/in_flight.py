@@ -1,7 +1,6 @@
 """Limits how many requests, and how many bytes of their bodies, are in flight."""
 
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 SMALL_BYTES = 256 * 1024
@@ -63,12 +62,7 @@ class Lease:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._admitted:
             self._limiter.count -= 1
             self._limiter.size_bytes -= self._size_bytes

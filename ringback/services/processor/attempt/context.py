@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
-from types import TracebackType
 from typing import Self
 
 from ringback.contract.envelope import Envelope, InvalidEnvelope, open_envelope
@@ -27,12 +26,7 @@ class Stopwatch:
         self._started = perf_counter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.seconds = (self.seconds or 0.0) + perf_counter() - self._started
 
 
