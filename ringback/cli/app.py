@@ -40,112 +40,58 @@ _EXAMPLES = """Examples:
 
 # A command is imported when it runs, so that `--help` and a mistyped word answer at once.
 _COMMANDS = {
-    "Local stack": (
-        ("up", "ringback.cli.commands.stack:up", "Run everything on this machine until Ctrl-C."),
-        ("down", "ringback.cli.commands.stack:down", "Stop what `up` started."),
-        (
-            "status",
-            "ringback.cli.commands.stack:status",
-            "Show the services, the queues and the last day's webhooks.",
+    "Local stack": {
+        "ringback.cli.commands.stack:up": "Run everything on this machine until Ctrl-C.",
+        "ringback.cli.commands.stack:down": "Stop what `up` started.",
+        "ringback.cli.commands.stack:status": (
+            "Show the services, the queues and the last day's webhooks."
         ),
-        (
-            "demo",
-            "ringback.cli.commands.demo:demo",
-            "Send a demo call and failing webhooks, and watch them.",
+        "ringback.cli.commands.demo:demo": "Send a demo call and failing webhooks, and watch them.",
+        "ringback.cli.commands.send:send": "Send webhooks, one or many, and measure the responses.",
+    },
+    "Inspect": {
+        "ringback.cli.commands.console:console": "Open the console in a browser, signed in as you.",
+        "ringback.cli.commands.health:health": "Check the queues against their thresholds.",
+        "ringback.cli.commands.health:watch": "Show queues and rates live.",
+        "ringback.cli.commands.deliveries:stats": (
+            "Count the webhooks of the last hours or days by result."
         ),
-        (
-            "send",
-            "ringback.cli.commands.send:send",
-            "Send webhooks, one or many, and measure the responses.",
+        "ringback.cli.commands.deliveries:failures": "List recent failures.",
+        "ringback.cli.commands.deliveries:delivery": (
+            "Find webhooks, show one, or process a false duplicate."
         ),
-    ),
-    "Inspect": (
-        (
-            "console",
-            "ringback.cli.commands.console:console",
-            "Open the console in a browser, signed in as you.",
+        "ringback.cli.commands.trace:trace": "Show the spans of one webhook and its retries.",
+        "ringback.cli.commands.changes:changes": "List what people changed: who, when and why.",
+    },
+    "Operate": {
+        "ringback.cli.commands.dead:dead": "List, show, retry and discard dead letters.",
+        "ringback.cli.commands.runs:runs": "Show and stop retry runs; replay completed webhooks.",
+        "ringback.cli.commands.destinations:destinations": (
+            "List the services that handlers call; stop or resume calls to one."
         ),
-        (
-            "health",
-            "ringback.cli.commands.health:health",
-            "Check the queues against their thresholds.",
+        "ringback.cli.commands.waiting:waiting": (
+            "List, release and cancel webhooks that wait in the database."
         ),
-        ("watch", "ringback.cli.commands.health:watch", "Show queues and rates live."),
-        (
-            "stats",
-            "ringback.cli.commands.deliveries:stats",
-            "Count the webhooks of the last hours or days by result.",
+        "ringback.cli.commands.pause:pause": "Stop consuming webhooks.",
+        "ringback.cli.commands.pause:resume": "Consume webhooks again.",
+        "ringback.services.gateway.storage.spool.command:spool": (
+            "List and salvage the webhooks in a gateway's spool."
         ),
-        ("failures", "ringback.cli.commands.deliveries:failures", "List recent failures."),
-        (
-            "delivery",
-            "ringback.cli.commands.deliveries:delivery",
-            "Find webhooks, show one, or process a false duplicate.",
+    },
+    "Set up": {
+        "ringback.cli.commands.database:migrate": "Update the database to the newest version.",
+        "ringback.cli.commands.topology:topology": "Declare or check the broker's queues.",
+        "ringback.cli.commands.database:housekeeping": (
+            "Create upcoming partitions, and drop expired ones."
         ),
-        (
-            "trace",
-            "ringback.cli.commands.trace:trace",
-            "Show the spans of one webhook and its retries.",
+        "ringback.services.gateway.endpoints.command:endpoints": (
+            "Check, show and test the endpoints that a file declares."
         ),
-        (
-            "changes",
-            "ringback.cli.commands.changes:changes",
-            "List what people changed: who, when and why.",
+        "ringback.services.processor.handlers_command:handlers": (
+            "Check the modules of your handlers."
         ),
-    ),
-    "Operate": (
-        ("dead", "ringback.cli.commands.dead:dead", "List, show, retry and discard dead letters."),
-        (
-            "runs",
-            "ringback.cli.commands.runs:runs",
-            "Show and stop retry runs; replay completed webhooks.",
-        ),
-        (
-            "destinations",
-            "ringback.cli.commands.destinations:destinations",
-            "List the services that handlers call; stop or resume calls to one.",
-        ),
-        (
-            "waiting",
-            "ringback.cli.commands.waiting:waiting",
-            "List, release and cancel webhooks that wait in the database.",
-        ),
-        ("pause", "ringback.cli.commands.pause:pause", "Stop consuming webhooks."),
-        ("resume", "ringback.cli.commands.pause:resume", "Consume webhooks again."),
-        (
-            "spool",
-            "ringback.services.gateway.storage.spool.command:spool",
-            "List and salvage the webhooks in a gateway's spool.",
-        ),
-    ),
-    "Set up": (
-        (
-            "migrate",
-            "ringback.cli.commands.database:migrate",
-            "Update the database to the newest version.",
-        ),
-        (
-            "topology",
-            "ringback.cli.commands.topology:topology",
-            "Declare or check the broker's queues.",
-        ),
-        (
-            "housekeeping",
-            "ringback.cli.commands.database:housekeeping",
-            "Create upcoming partitions, and drop expired ones.",
-        ),
-        (
-            "endpoints",
-            "ringback.services.gateway.endpoints.command:endpoints",
-            "Check, show and test the endpoints that a file declares.",
-        ),
-        (
-            "handlers",
-            "ringback.services.processor.handlers_command:handlers",
-            "Check the modules of your handlers.",
-        ),
-        ("token", "ringback.cli.commands.token:token", "Create a token for the metrics API."),
-    ),
+        "ringback.cli.commands.token:token": "Create a token for the metrics API.",
+    },
 }
 
 
@@ -162,7 +108,8 @@ def build_app(arguments: Sequence[str] = ()) -> App:
     )
     for place, (title, commands) in enumerate(_COMMANDS.items()):
         group = Group(title, sort_key=place)
-        for row, (name, path, sentence) in enumerate(commands):
+        for row, (path, sentence) in enumerate(commands.items()):
+            name = path.partition(":")[2]
             # The list shows a command's short sentence; its own help shows more.
             summary = None if name in arguments[:1] else sentence
             app.command(path, name=name, help=summary, sort_key=row, group=group)
