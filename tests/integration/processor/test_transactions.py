@@ -81,7 +81,7 @@ async def test_a_handler_that_is_cut_rolls_back_and_disturbs_no_other(
     assert not process.outages()
 
 
-@pytest.mark.parametrize("is_mute", [True, False])
+@pytest.mark.parametrize("is_mute", [pytest.param(True, marks=pytest.mark.slow), False])
 async def test_a_lost_connection_costs_no_attempt(
     stage: Stage, start: Starter, way: FaultProxy, tmp_path: Path, *, is_mute: bool
 ) -> None:

@@ -121,6 +121,7 @@ async def test_other_arguments_are_named(amqp_url: str, channel: AbstractChannel
         await channel.queue_delete(name)
 
 
+@pytest.mark.slow
 async def test_an_unavailable_broker_is_a_sentence() -> None:
     """After some attempts, because a broker refuses for a moment after its start."""
     url = f"amqp://guest:guest@127.0.0.1:{free_ports(1)[0]}/"

@@ -151,10 +151,10 @@ async def test_a_stream_that_falls_silent_is_an_error(service: ScriptedService) 
     """A stream has no deadline as a whole, but its next answer has one."""
     service.answer = answers(admin.RetryDeliveriesResponse(retried=1), None)
 
-    async with MetricsClient(service.address, stream_idle_s=5) as client:
+    async with MetricsClient(service.address, stream_idle_s=2) as client:
         run = client.retry_deliveries(ALL)
         first = await anext(run)
-        with pytest.raises(DeadlineError, match=r"^The metrics service sent nothing for 5 "):
+        with pytest.raises(DeadlineError, match=r"^The metrics service sent nothing for 2 "):
             await anext(run)
     await service.ended.wait()
 

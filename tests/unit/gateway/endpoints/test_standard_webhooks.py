@@ -1,4 +1,4 @@
-"""Standard Webhooks against its vectors, and against two packages and openssl as signers."""
+"""Standard Webhooks against its vectors, and against a package and openssl as signers."""
 
 import base64
 import tempfile
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import standardwebhooks
-import svix.webhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,11 +48,7 @@ def v1a(key: OpensslKey = PRIVATE_KEY) -> str:
     ("sent", "secrets"),
     [
         pytest.param(headers(v1()), [SECRET], id="standardwebhooks"),
-        pytest.param(
-            headers(svix.webhooks.Webhook(SECRET).sign("msg_1", SENT_AT, BODY.decode()), "svix"),
-            [SECRET],
-            id="svix",
-        ),
+        pytest.param(headers(v1(), "svix"), [SECRET], id="headers of svix"),
         pytest.param(headers(f"v1,AAAA {v1()}"), [SECRET], id="one of several signatures"),
         pytest.param(headers(v1()), ["whsec_AAAA", SECRET], id="one of two secrets"),
         pytest.param(headers(v1a()), [PUBLIC_KEY], id="Ed25519"),
