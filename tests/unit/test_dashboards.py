@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from deploy.grafana.generate import FOLDER, generated
-from deploy.grafana.panel import OUTCOME_COLOURS
 from deploy.grafana.query import DATA_SOURCES
 from ringback.contract import thresholds
 from ringback.contract.telemetry import all_metrics
@@ -177,30 +176,6 @@ def test_an_expression_reads_only_the_chosen_installation(expression: str) -> No
 
 def is_of_job(name: str) -> bool:
     return name == "up" or name.startswith("process_")
-
-
-def test_an_outcome_has_one_colour_on_all_dashboards() -> None:
-    """A series that is named after an outcome never has a colour of the palette."""
-    for board in boards().values():
-        for panel in panels(board):
-            if panel["type"] not in {"timeseries", "bargauge"}:
-                continue
-            fixed = {
-                one["matcher"]["options"]: one["properties"][0]["value"]["fixedColor"]
-                for one in panel["fieldConfig"]["overrides"]
-            }
-            table = {f"/^({name})$/": colour for name, colour in OUTCOME_COLOURS.items()}
-            legends = [target.get("legendFormat", "") for target in panel["targets"]]
-
-            assert fixed.items() <= table.items()
-            if "{{outcome}}" in legends or "{{status}}" in legends:
-                assert fixed == table
-            for legend in legends:
-                assert all(
-                    f"/^({pattern})$/" in fixed
-                    for pattern in OUTCOME_COLOURS
-                    if re.fullmatch(pattern, legend)
-                )
 
 
 def test_an_alert_links_to_a_dashboard_that_shows_its_figure() -> None:

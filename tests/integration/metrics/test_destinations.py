@@ -25,8 +25,10 @@ def report(name: str, state: str = "closed", **changes: Any) -> dict[str, Any]:
     return {"name": name, "state": state, **values, **changes}
 
 
-async def beat(database: asyncpg.Connection, *reports: dict[str, Any], ago: str = "0") -> None:
-    """A processor reports this, or did so some time ago."""
+async def beat(
+    database: asyncpg.Connection, *reports: dict[str, Any], ago: str = "-1 hour"
+) -> None:
+    """A processor reports this, or did so some time ago; by default it stays fresh."""
     job_id = uuid4()
     await database.execute(
         "SELECT record_webhook_heartbeat($1, 0, false, now(), $2::text::jsonb)",

@@ -12,7 +12,6 @@ from ringback.contract.event import InvalidEvent
 from ringback.contract.telemetry import (
     KNOWN_EVENT_TYPES,
     OTHER_EVENT_TYPE,
-    Metric,
     all_log_events,
     all_metrics,
     event_type_label,
@@ -47,14 +46,6 @@ def test_known_types_have_a_label(event_type: str, label: str) -> None:
 def test_labels_are_bounded(event_type: str) -> None:
     """No input creates a new series."""
     assert event_type_label(event_type) in KNOWN_EVENT_TYPES | {OTHER_EVENT_TYPE}
-
-
-def test_the_old_names_stand() -> None:
-    """Existing dashboards use these four."""
-    assert Metric.ACCEPTED.name == "webhook_total"
-    assert Metric.COMPLETED.name == "webhook_completed_total"
-    assert Metric.PROCESSING_SECONDS.name == "webhook_processing_duration_seconds"
-    assert Metric.DEAD_LETTER_QUEUE_SIZE.name == "webhook_dead_letter_queue_size"
 
 
 @pytest.mark.parametrize(

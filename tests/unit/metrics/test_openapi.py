@@ -38,39 +38,6 @@ def test_it_describes_every_call() -> None:
         assert operation["description"].endswith(("`tenant`.", "`service`."))
 
 
-def test_it_describes_every_field_by_the_comment_above_it() -> None:
-    """A comment on two lines becomes one sentence."""
-    schemas = DOCUMENT["components"]["schemas"]
-
-    assert schemas["Delivery"]["properties"]["altered"] == {
-        "type": "boolean",
-        "description": "`event_data` differs from the received bytes: a part could not be "
-        "stored unchanged.",
-    }
-    assert schemas["DeliveryStatus"]["description"].splitlines()[-1] == (
-        "- `duplicate`: The same event arrived before, in the webhook `duplicate_of`."
-    )
-
-
-def test_the_document_has_the_value_rules_of_the_contract() -> None:
-    """Bounds, formats, and what is required."""
-    parameters = {one["name"]: one for one in OPERATIONS["GetDelivery"]["parameters"]}
-    reason = DOCUMENT["components"]["schemas"]["PauseProcessingRequest"]
-    watch = OPERATIONS["WatchQueueHealth"]["parameters"][0]
-
-    assert parameters["jobId"]["in"] == "path"
-    assert parameters["jobId"]["schema"]["format"] == "uuid"
-    assert reason["required"] == ["reason"]
-    assert (watch["schema"]["minimum"], watch["schema"]["maximum"]) == (1, 60)
-
-
-def test_path_fields_are_not_in_the_body_schema() -> None:
-    """A field in both could have two values."""
-    body = DOCUMENT["components"]["schemas"]["RetryDeliveryRequest"]
-
-    assert sorted(body["properties"]) == ["reason", "requestId"]
-
-
 @pytest.mark.parametrize("method", methods_of(), ids=lambda method: method.name)
 @given(data=st.data())
 @settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.too_slow])
