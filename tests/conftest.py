@@ -39,6 +39,12 @@ def pytest_unconfigure() -> None:
     service_process.close()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the folders of slow tests in `make test`."""
+    is_unwanted = config.option.markexpr == "not slow" and collection_path in SLOW_FOLDERS
+    return True if is_unwanted else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts a node, for `make test-unit`, and what is in a folder of slow tests."""
     for item in items:

@@ -29,5 +29,5 @@ def tried(
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=300,
+        timeout=1200,
     )

@@ -8,7 +8,6 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-import pytest
 from aiohttp import ClientResponse, web, web_protocol
 from aiormq.channel import Channel
 from asyncpg.connection import Connection
@@ -54,13 +53,11 @@ USED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("module", "owner", "name"), USED, ids=[f"{Path(one[0]).stem} {one[2]}" for one in USED]
-)
-def test_the_library_has_the_private_name(module: str, owner: type | ModuleType, name: str) -> None:
+def test_the_library_has_the_private_name() -> None:
     """And the adapter uses it. If the library lost it, adapt the module before its upper bound."""
-    assert name in (ROOT / module).read_text(encoding="utf-8")
-    assert hasattr(owner, name) or any(f"self.{name}" in code for code in _sources(owner))
+    for module, owner, name in USED:
+        assert name in (ROOT / module).read_text(encoding="utf-8")
+        assert hasattr(owner, name) or any(f"self.{name}" in code for code in _sources(owner)), name
 
 
 def _sources(owner: type | ModuleType) -> list[str]:

@@ -144,7 +144,7 @@ async def test_a_hanging_opening_times_out(amqp_url: str) -> None:
     assert all(connection.is_closed for connection in hung)
 
 
-@pytest.mark.parametrize("wait_s", [0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.05, 0.1, 0.15])
+@pytest.mark.parametrize("wait_s", [0.0, 0.003, 0.01, 0.05, 0.15])
 async def test_it_ends_at_any_moment(amqp_url: str, wait_s: float) -> None:
     """While it connects, opens, is connected, closes or waits."""
     before = asyncio.all_tasks()

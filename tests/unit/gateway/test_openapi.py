@@ -78,15 +78,15 @@ async def test_every_answer_to_a_client_is_described() -> None:
                 validator(schema).validate(await got.json(content_type=None))
 
 
-@pytest.mark.parametrize("one", ALL, ids=lambda one: one.reason)
-def test_every_problem_matches_the_schema(one: Rejection) -> None:
-    validator("Problem").validate(json.loads(one.body()))
+def test_every_problem_matches_the_schema() -> None:
+    for one in ALL:
+        validator("Problem").validate(json.loads(one.body()))
 
 
-@pytest.mark.parametrize("name", samples.names())
-def test_what_vapi_sends_is_an_event(name: str) -> None:
+def test_what_vapi_sends_is_an_event() -> None:
     """The schema accepts what Vapi really sends."""
-    validator("Event").validate(json.loads(samples.sample(name)))
+    for name in samples.names():
+        validator("Event").validate(json.loads(samples.sample(name)))
 
 
 CONFIG = """

@@ -44,21 +44,19 @@ def key(event_type: str, **message: Any) -> str | None:
 WITHOUT_KEY = ["call.endpointing.request", "model-output", "voice-input", "voice-request"]
 
 
-@pytest.mark.parametrize(("event_type", "message", "others"), ROWS, ids=[row[0] for row in ROWS])
-def test_a_copy_has_the_same_key_and_another_event_has_not(
-    event_type: str, message: dict[str, Any], others: list[dict[str, Any]]
-) -> None:
+def test_a_copy_has_the_same_key_and_another_event_has_not() -> None:
     """Other snapshots and links do not change the key."""
-    copy = {**message, "artifact": {"presignedUrl": "x"}, "assistant": {"name": "changed"}}
-    if message.get("call"):
-        copy["call"] = {**message["call"], "status": "ended", "updatedAt": "later"}
+    for event_type, message, others in ROWS:
+        copy = {**message, "artifact": {"presignedUrl": "x"}, "assistant": {"name": "changed"}}
+        if message.get("call"):
+            copy["call"] = {**message["call"], "status": "ended", "updatedAt": "later"}
 
-    first = key(event_type, **message)
+        first = key(event_type, **message)
 
-    assert first is not None
-    assert first.startswith(f"{event_type}|")
-    assert first == key(event_type, **copy)
-    assert first not in {key(event_type, **(message | other)) for other in others}
+        assert first is not None, event_type
+        assert first.startswith(f"{event_type}|")
+        assert first == key(event_type, **copy)
+        assert first not in {key(event_type, **(message | other)) for other in others}
 
 
 def test_every_documented_type_is_decided() -> None:
@@ -269,16 +267,16 @@ def test_a_separator_in_a_part_does_not_shift_parts() -> None:
     assert one != other
 
 
-@pytest.mark.parametrize("name", sorted({*samples.names()} - {*WITHOUT_KEY}))
-def test_every_sample_has_a_strong_key(name: str) -> None:
+def test_every_sample_has_a_strong_key() -> None:
     """Real events are identified by their fields, not by their hash."""
-    read = read_event(samples.sample(name))
-    assert isinstance(read, Event)
+    for name in sorted({*samples.names()} - {*WITHOUT_KEY}):
+        read = read_event(samples.sample(name))
+        assert isinstance(read, Event)
 
-    found = dedup_key(read.type, read.message)
+        found = dedup_key(read.type, read.message)
 
-    assert found is not None
-    assert not found.startswith("hash|")
+        assert found is not None, name
+        assert not found.startswith("hash|"), name
 
 
 def test_a_document_at_the_limit_of_depth_has_a_key() -> None:

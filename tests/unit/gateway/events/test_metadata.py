@@ -22,22 +22,22 @@ def read_whole(body: bytes) -> EventMetadata | InvalidEvent:
     return EventMetadata(event.type, event.call_id, dedup_key(event.type, event.message))
 
 
-@pytest.mark.parametrize("name", samples.names())
-def test_samples(name: str) -> None:
+def test_samples() -> None:
     """Every sample gives the same result."""
-    body = samples.sample(name)
+    for name in samples.names():
+        body = samples.sample(name)
 
-    assert parse_metadata(body) == read_whole(body)
+        assert parse_metadata(body) == read_whole(body), name
 
 
-@pytest.mark.parametrize(("event_type", "message", "others"), ROWS, ids=[row[0] for row in ROWS])
-def test_every_type(event_type: str, message: dict[str, Any], others: list[dict[str, Any]]) -> None:
+def test_every_type() -> None:
     """No type's key uses fields that the fast parser drops."""
-    for one in (message, *others):
-        for document in ({"message": {"type": event_type, **one}}, {"type": event_type, **one}):
-            body = json.dumps(document).encode()
+    for event_type, message, others in ROWS:
+        for one in (message, *others):
+            for document in ({"message": {"type": event_type, **one}}, {"type": event_type, **one}):
+                body = json.dumps(document).encode()
 
-            assert parse_metadata(body) == read_whole(body)
+                assert parse_metadata(body) == read_whole(body)
 
 
 NAMES = st.sampled_from(

@@ -39,12 +39,12 @@ def test_a_document_contains_the_whole_message(kind: type[Message], data: st.Dat
     assert read == message
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.DESCRIPTOR.name)
-def test_every_field_is_always_there(kind: type[Message]) -> None:
+def test_every_field_is_always_there() -> None:
     """A client never has to check whether a member exists."""
-    document = json.loads(json_bytes(kind()))
+    for kind in KINDS:
+        document = json.loads(json_bytes(kind()))
 
-    assert list(document) == [field.json_name for field in kind.DESCRIPTOR.fields]
+        assert list(document) == [field.json_name for field in kind.DESCRIPTOR.fields]
 
 
 BY_TYPE = metrics.GetDeliveryStatsResponse()

@@ -1,6 +1,5 @@
 from ipaddress import (
     IPv4Address,
-    IPv4Network,
     IPv6Address,
     IPv6Network,
     ip_address,
@@ -35,9 +34,8 @@ def test_public_addresses_are_allowed(address: str) -> None:
     assert AllowedAddresses().allows(address)
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
+def test_all_other_addresses_are_refused() -> None:
+    for address in [
         *("0.1.2.3", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.255.255.255", "169.254.169.254"),
         *("172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.1.1"),
         *("198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1"),
@@ -55,10 +53,8 @@ def test_public_addresses_are_allowed(address: str) -> None:
         *("2001:db8::1", "3fff::1", "5f00::1", "100::1", "2001:20::1", "2620:4f:8000::1"),
         # Not addresses as the system writes them.
         *("2130706433", "127.1", "0177.0.0.1", "localhost", ""),
-    ],
-)
-def test_all_other_addresses_are_refused(address: str) -> None:
-    assert not AllowedAddresses().allows(address)
+    ]:
+        assert not AllowedAddresses().allows(address)
 
 
 def test_a_declared_network_is_allowed_in_both_notations() -> None:
@@ -110,9 +106,7 @@ def test_everything_else_is_allowed_unless_it_is_not_assigned(
         assert AllowedAddresses().allows(str(address))
 
 
-@pytest.mark.parametrize("network", OF_MICROSOFT, ids=str)
-def test_both_ends_of_each_of_their_networks_are_refused(
-    network: IPv4Network | IPv6Network,
-) -> None:
-    for address in (network[0], network[-1]):
-        assert AllowedAddresses().allows(str(address)) is not is_refused_by_microsoft(address)
+def test_both_ends_of_each_of_their_networks_are_refused() -> None:
+    for network in OF_MICROSOFT:
+        for address in (network[0], network[-1]):
+            assert AllowedAddresses().allows(str(address)) is not is_refused_by_microsoft(address)
