@@ -24,7 +24,7 @@ async def test_migrate_lists_migrations_and_ends_a_wait(
 
     status = await ringback("status", cwd=tmp_path, **settings)
     late = await ringback("migrate", "wait", "--within", "0", cwd=tmp_path, **settings)
-    waiting = await begin("migrate", "wait", "--within", "60", cwd=tmp_path, **settings)
+    waiting = await begin("migrate", "wait", "--within", "600", cwd=tmp_path, **settings)
     assert waiting.stderr is not None
     printed = await waiting.stderr.readline()
     first = await ringback("migrate", cwd=tmp_path, **settings)
