@@ -128,15 +128,15 @@ def handles(
         raise TypeError('handles() takes the event types, e.g. @handles("end-of-call-report")')
 
     if ordered_by not in {None, "call_id"}:
-        raise ValueError(f'ordered_by is "call_id" or is left out; it was {ordered_by!r}')
+        raise ValueError(f'ordered_by must be "call_id" or left out, not {ordered_by!r}')
     schedule = None if retry_schedule is None else RetrySchedule.parse(retry_schedule)
 
     def mark(function: H) -> H:
         is_async: bool = inspect.iscoroutinefunction(function)
         if not is_async:
-            raise TypeError(f"The handler {function!r} must be declared with async def")
+            raise TypeError(f"The handler {name_of(function)} must be declared with async def")
         if declared(function) is not None:
-            raise TypeError(f"Name all event types of {function!r} in one @handles(…)")
+            raise TypeError(f"Name all event types of {name_of(function)} in one @handles(…)")
         setattr(function, _MARK, Handles(types, transaction, schedule, ordered_by))
         return function
 

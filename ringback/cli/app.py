@@ -137,7 +137,8 @@ def run(arguments: Sequence[str]) -> int:
         forget_stdout()
         return EXIT_CLOSED_PIPE
     except CycloptsError as exc:
-        complain(f"{_sentence(exc)}\nSee `ringback --help`.")
+        words = ("ringback", *(exc.command_chain or ()), "--help")
+        complain(f"{_sentence(exc)}\nSee `{' '.join(words)}`.")
         return EXIT_BAD_INPUT
     except ModuleNotFoundError:
         # `main` says how to install what is missing.

@@ -147,7 +147,7 @@ def command_error(failed: MetricsError, target: MetricsTarget) -> CommandError:
     service = f"The metrics service at {target.address}"
     match failed:
         case InvalidRequestError():
-            return BadInputError(message)
+            return BadInputError(_FIELD.sub(lambda found: _OPTIONS[found[1]], message))
         case UnavailableError(reason=""):
             sentence = f"{service} cannot be reached."
         case UnavailableError():
@@ -159,17 +159,35 @@ def command_error(failed: MetricsError, target: MetricsTarget) -> CommandError:
         case DeadlineError():
             sentence = f"{service} did not answer in time. It may still make the change."
         case NotFoundError() | PreconditionError():
-            sentence = f"{message}{_retried_as(failed)}"
+            sentence = f"{message}{_next_step(failed)}"
         case _:
             sentence = f"{service} failed: {message} ({failed.code.name})"
     return CommandError(sentence)
 
 
-def _retried_as(failed: MetricsError) -> str:
+_OPTIONS = {
+    "org_id": "--org",
+    "job_id_prefix": "--job",
+    "start_time": "--since",
+    "end_time": "--until",
+    "event_type": "--event-type",
+    "error_class": "--error-class",
+    "call_id": "--call-id",
+}
+_FIELD = re.compile(rf"\b(?:filter\.)?({'|'.join(_OPTIONS)})\b")
+"""A field of a request, which has another name as an option of a command."""
+
+
+_OTHER_STATE = {"NOT_A_DEAD_LETTER", "NOT_A_DUPLICATE", "NOT_WAITING"}
+
+
+def _next_step(failed: MetricsError) -> str:
     new_job_id = printable(failed.metadata.get("newJobId", ""))
-    if not new_job_id:
-        return ""
-    return f"\n`ringback delivery show {new_job_id}` shows the retry."
+    if new_job_id:
+        return f"\n`ringback delivery show {new_job_id}` shows the retry."
+    if failed.reason in _OTHER_STATE:
+        return "\n`ringback delivery show JOB` shows its state."
+    return ""
 
 
 def make_printable(response: Message) -> None:

@@ -69,13 +69,13 @@ async def retry_all_matching(bulk: BulkRetry, state_dir: Path) -> int:
             return await _follow(client.retry_deliveries(request), bulk, stop)
 
 
-def require_consent(reason: str, *, yes: bool, json: bool) -> None:
+def require_consent(reason: str, *, yes: bool, json: bool, verb: str = "retry") -> None:
     """Raise BadInputError without a reason, or if nobody can be asked for confirmation."""
     if not reason:
-        raise BadInputError('A retry of many needs a reason, for the audit log: --reason "...".')
+        raise BadInputError(f'A {verb} of many needs a reason, for the audit log: --reason "...".')
     if not yes and (json or not sys.stdin.isatty()):
         raise BadInputError(
-            "There is no terminal to ask for confirmation. Use --yes to retry without asking."
+            f"There is no terminal to ask for confirmation. Use --yes to {verb} without asking."
         )
 
 
@@ -172,7 +172,8 @@ def point_in_time(text: str, now: datetime) -> datetime:
     given = read_point_in_time(text, now)
     if given is None:
         raise BadInputError(
-            f"{text!r} is not a time. Use 2026-01-27T06:30, or 2h for two hours ago."
+            f"{text!r} is not a time. Use 2026-01-27T06:30 (UTC), or 2h for two hours ago. "
+            "The units are m, h and d."
         )
     return given
 

@@ -31,7 +31,7 @@ from ringback.cli.options import (
     Until,
     Yes,
 )
-from ringback.cli.terminal import EXIT_FAILED, confirmed, out
+from ringback.cli.terminal import EXIT_FAILED, BadInputError, confirmed, out
 from ringback.cli.views.runs_view import preview_lines, print_runs, run_table
 from ringback.metrics import MetricsClient
 from ringback.metrics.v1 import admin_service_pb2 as admin
@@ -144,6 +144,11 @@ async def _replay(
     rate
         Maximum replays per second.
     """
+    if not override_dedup and not dry_run:
+        raise BadInputError(
+            "A replay needs --override-dedup: handlers get events that they have processed. "
+            "--dry-run shows which."
+        )
     now = datetime.now(UTC)
     request = admin.CreateRetryRunRequest(
         kind=admin.RETRY_RUN_KIND_COMPLETED,
@@ -170,8 +175,9 @@ class Creation:
 async def create_run(creation: Creation, options: CommonOptions) -> int:
     """Preview a run, ask for confirmation, and create it; the exit status is 0 if it exists."""
     request, has_to_ask = creation.request, not creation.yes and not creation.dry_run
+    verb = "replay" if request.kind == admin.RETRY_RUN_KIND_COMPLETED else "retry"
     if not creation.dry_run:
-        require_consent(request.reason, yes=creation.yes, json=options.json)
+        require_consent(request.reason, yes=creation.yes, json=options.json, verb=verb)
     async with metrics_client(options) as client:
         if creation.dry_run or has_to_ask:
             asked = admin.CreateRetryRunRequest()
@@ -184,7 +190,7 @@ async def create_run(creation: Creation, options: CommonOptions) -> int:
             out().print(preview_lines(preview))
             if creation.dry_run or not preview.matched:
                 return 0
-            if not await asyncio.to_thread(confirmed, "Retry them?"):
+            if not await asyncio.to_thread(confirmed, f"{verb.capitalize()} them?"):
                 out().print("Nothing was changed.")
                 return EXIT_FAILED
         answer = await client.create_retry_run(request, request_id=str(uuid.uuid4()))

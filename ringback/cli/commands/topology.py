@@ -77,9 +77,12 @@ def check(*, json: JsonFlag = False) -> int:
     if differences:
         is_another = any("another retry schedule" in sentence for sentence in differences)
         console.print(
-            f"`ringback topology change --to {addresses.schedule}` changes the retry schedule."
+            f"RINGBACK_RETRY_SCHEDULE is {addresses.schedule} for this command. Set it to the "
+            f"schedule that is bound, or bind this one: "
+            f"`ringback topology change --to {addresses.schedule}`."
             if is_another
-            else "`ringback topology apply` declares what is missing."
+            else "`ringback topology apply` declares what is missing.",
+            soft_wrap=True,
         )
         return EXIT_FAILED
     console.print(f"The topology is complete. {_attempts(addresses)}")

@@ -197,8 +197,13 @@ async def _change(
             message = answer.message
             if options.json:
                 print_json(answer)
-    if not options.json:
-        out().print(Text(message if job else f"{plural(total, 'webhook')} {verb}."))
+    if options.json:
+        return
+    if not job:
+        message = f"{plural(total, 'webhook')} {verb}."
+        if not total:
+            message += " `ringback waiting list` shows what waits, and what is due already."
+    out().print(Text(message), soft_wrap=True)
 
 
 async def _steps(

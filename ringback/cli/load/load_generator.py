@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from uuid import UUID
 
 import aiohttp
@@ -184,7 +185,8 @@ class _Poster:
         if status != _OK:
             self._stats.rejected[status] += 1
             if status not in self._stats.reasons:
-                self._stats.reasons[status] = _reason(text)
+                hint = _UNAUTHORIZED if status == HTTPStatus.UNAUTHORIZED else ""
+                self._stats.reasons[status] = _reason(text) + hint
             return
         job_id = _job_id(text)
         if job_id is None:
@@ -218,6 +220,9 @@ def _job_id(text: bytes) -> str | None:
         return str(UUID(job_id)) if isinstance(job_id, str) else None
     except ValueError:
         return None
+
+
+_UNAUTHORIZED = " Set RINGBACK_VAPI_SECRET to what the endpoint accepts as X-Vapi-Secret."
 
 
 def _reason(text: bytes) -> str:

@@ -74,10 +74,12 @@ def due_words(wait: Wait, now: datetime) -> str:
 
 def wait_words(wait: Wait, now: datetime) -> str:
     """The attempt, until when and why a webhook waits, in one line."""
-    words = f"attempt {wait.attempt} {due_words(wait, now)}, {reason_words(wait.reason)}"
+    words = f"attempt {wait.attempt} {due_words(wait, now)}"
+    if wait.reason != WaitReason.WAIT_REASON_ORDER:
+        words += f", {reason_words(wait.reason)}"
     if wait.destination:
         words += f" {printable(wait.destination)}"
-    return f"{words}, key {printable(wait.order_key)}" if wait.order_key else words
+    return f"{words}, order key {printable(wait.order_key)}" if wait.order_key else words
 
 
 def reason_words(reason: WaitReason.ValueType) -> str:

@@ -67,8 +67,8 @@ def preview_lines(preview: admin.RetryRunPreview) -> Text:
         text.append(f"\n    {group.count:>7,}  {group.event_type}  {group.error_class}".rstrip())
     if preview.redacted:
         text.append(
-            f"\nOf the {preview.examined:,} oldest, {preview.redacted:,} were redacted: handlers "
-            "get them without credentials."
+            f"\nRedacted: {preview.redacted:,} of the {preview.examined:,} oldest. Handlers get "
+            "them without credentials."
         )
     if preview.altered:
         text.append(f"\n{preview.altered:,} could not be stored unchanged.")

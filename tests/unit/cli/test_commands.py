@@ -48,6 +48,8 @@ def health(*, waiting: int = 5, ok: bool = True) -> metrics.GetQueueHealthRespon
     ("words", "sentence"),
     [
         ("sned", "Did you mean"),
+        ("sned", "See `ringback --help`."),
+        ("delivery show", "See `ringback delivery show --help`."),
         ("send", "requires an argument"),
         ("send hang --count many", "--count"),
         ("send hang --count 0", ">= 1"),
@@ -62,9 +64,13 @@ def health(*, waiting: int = 5, ok: bool = True) -> metrics.GetQueueHealthRespon
         ("dead retry", "Give a job id"),
         ("dead retry --reason All. --yes", "--all for all dead letters"),
         (f"dead retry {DEAD} --all", "not both"),
+        (f"dead retry {DEAD} --dry-run", "`ringback dead show` shows one"),
         ("dead retry --all --yes", "needs a reason"),
         ("dead retry --all --reason All.", "Use --yes to retry without asking"),
-        ("dead retry --all --since noon --dry-run", "'noon' is not a time"),
+        (
+            "dead retry --all --since noon --dry-run",
+            "'noon' is not a time. Use 2026-01-27T06:30 (UTC), or 2h",
+        ),
         ("failures --limit 1000", "<= 100"),
         ("waiting now --reason Now.", "Give a job id"),
         (f"waiting cancel {DEAD} --why retry --reason No.", "not both"),
@@ -284,6 +290,28 @@ def test_an_error_of_the_service_is_one_sentence(
 
     assert ended.status == status
     assert sentence in ended.error
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message", "sentence"),
+    [
+        ("INVALID_ARGUMENT", "", "filter.org_id must be a UUID.", "Error: --org must be a UUID."),
+        ("INVALID_ARGUMENT", "", "end_time must be after start_time.", "--until must be after --s"),
+        ("FAILED_PRECONDITION", "NOT_A_DEAD_LETTER", "It is not.", "shows its state"),
+    ],
+)
+def test_an_error_names_what_the_user_typed(
+    code: str,
+    reason: str,
+    message: str,
+    sentence: str,
+    service: ScriptedService,
+    ringback: Ringback,
+) -> None:
+    """The API's fields have the names of options, and the next step is a command."""
+    service.answer = answers(RefusedError(grpc.StatusCode[code], reason, message))
+
+    assert sentence in ringback("dead", "retry", DEAD).error
 
 
 def test_watch_survives_an_outage_of_the_service(

@@ -109,7 +109,12 @@ def test_a_replay_is_previewed(service: ScriptedService, ringback: Ringback) -> 
     assert ended.status == 0
     assert (request.kind, request.dry_run) == (admin.RETRY_RUN_KIND_COMPLETED, True)
     assert request.filter.HasField("start_time")
-    for words in ("40 of 40", "TimeoutError", "3 were redacted", "2.5 webhooks arrive"):
+    for words in (
+        "40 of 40",
+        "TimeoutError",
+        "Redacted: 3 of the 40 oldest",
+        "2.5 webhooks arrive",
+    ):
         assert words in ended.out
 
 
@@ -117,9 +122,12 @@ def test_a_replay_is_previewed(service: ScriptedService, ringback: Ringback) -> 
 def test_a_replay_needs_a_reason_and_a_confirmation(ringback: Ringback) -> None:
     replay = ("runs", "replay", "--event-type", "hang", "--since", "3h")
 
+    without_override = ringback(*replay, "--reason", "It was wrong.", "--yes")
+    replay = (*replay, "--override-dedup")
     without_reason = ringback(*replay)
     without_terminal = ringback(*replay, "--reason", "It was wrong.", "--json")
 
-    assert (without_reason.status, without_terminal.status) == (2, 2)
-    assert "--reason" in without_reason.err
-    assert "--yes" in without_terminal.err
+    assert without_override.status == without_reason.status == without_terminal.status == 2
+    assert "needs --override-dedup" in without_override.error
+    assert "A replay of many needs a reason" in without_reason.error
+    assert "Use --yes to replay without asking" in without_terminal.error

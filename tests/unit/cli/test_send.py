@@ -17,13 +17,16 @@ TOLERATED = b'\xef\xbb\xbf[{"message": {"type": "hang"}}]'
 
 
 class Gateway:
-    """Accepts every body over plain HTTP."""
+    """Accepts every body over plain HTTP, if the sender has the secret."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.url = ""
+        self.secret: str | None = None
 
     async def accept(self, request: web.BaseRequest) -> web.Response:
+        if request.headers.get("X-Vapi-Secret") != self.secret:
+            return web.json_response({"detail": "Not proven."}, status=401)
         self.bodies.append(await request.read())
         return web.json_response({"jobId": "019bfe18-fd80-7000-8000-000000000001"})
 
@@ -59,3 +62,12 @@ def test_tls_to_a_plain_port_is_named(gateway: Gateway, ringback: Ringback) -> N
     assert ended.status == 1
     assert "is it an http:// address?" in ended.error
     assert "permitted" not in ended.error
+
+
+def test_a_missing_secret_is_named_with_its_setting(gateway: Gateway, ringback: Ringback) -> None:
+    gateway.secret = "hunter2"
+
+    ended = ringback("send", "hang", "--url", gateway.url)
+
+    assert ended.status == 1
+    assert "401: Not proven. Set RINGBACK_VAPI_SECRET" in ended.out

@@ -28,7 +28,7 @@ from tests.unit.metrics_client.scripted_service import ScriptedService, answers
         (
             None,
             {"order_key": "call-1", "reason": WaitReason.WAIT_REASON_ORDER},
-            "attempt 3 due after an earlier webhook of its call, order, key call-1",
+            "attempt 3 due after an earlier webhook of its call, order key call-1",
         ),
         (
             0,

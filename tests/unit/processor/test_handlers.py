@@ -64,7 +64,7 @@ def test_a_type_is_ordered_if_one_of_its_handlers_is() -> None:
 
     assert handlers.for_type("o").is_ordered
     assert not handlers.for_type("a").is_ordered
-    with pytest.raises(ValueError, match="it was 'org_id'"):
+    with pytest.raises(ValueError, match="not 'org_id'"):
         handles("a", ordered_by="org_id")  # type: ignore[arg-type]
 
 

@@ -15,7 +15,12 @@ from ringback.metrics.v1 import admin_service_pb2 as pb
 from ringback.runtime.postgres.queries import load
 from ringback.services.metrics.auth.access import restrict_to_org
 from ringback.services.metrics.commands.retry_run_matches import Counted, IdRange, Matches, one_step
-from ringback.services.metrics.commands.retry_run_rules import RetryPlan, RunState, plan_of
+from ringback.services.metrics.commands.retry_run_rules import (
+    RetryPlan,
+    RunKind,
+    RunState,
+    plan_of,
+)
 from ringback.services.metrics.commands.retry_run_worker import RetryRunner, RunTools, plan_of_run
 from ringback.services.metrics.queries.delivery_message import delivery_of, time_of
 from ringback.services.metrics.queries.delivery_search import AFTER_LAST_ID, FIRST_ID
@@ -331,5 +336,6 @@ def _dry_run(matched: int, plan: RetryPlan) -> pb.RetryDeliveriesResponse:
 def _would_retry(counted: Counted, plan: RetryPlan, held: str | None) -> str:
     words = str(plan.kind).replace("completed", "completed webhooks").replace("_", " ")
     matched = f"{counted.matched}" if counted.is_complete else f"at least {counted.matched}"
-    message = f"{min(counted.matched, plan.limit)} of {matched} {words} would be retried."
+    verb = "replayed" if plan.kind is RunKind.COMPLETED else "retried"
+    message = f"{min(counted.matched, plan.limit)} of {matched} {words} would be {verb}."
     return message if held is None else f"{message} {held}"

@@ -113,7 +113,7 @@ def no_such_destination(name: str) -> ApiError:
     return ApiError(
         grpc.StatusCode.NOT_FOUND,
         Reason.DESTINATION_NOT_FOUND,
-        f"No running processor has a destination {name}; ListDestinations names those there are.",
+        f"No running processor has a destination {name}. List the destinations for their names.",
         resource=Resource("destination", name),
     )
 
@@ -123,7 +123,7 @@ def no_such_run(run_id: UUID) -> ApiError:
     return ApiError(
         grpc.StatusCode.NOT_FOUND,
         Reason.RUN_NOT_FOUND,
-        f"There is no retry run with the id {run_id}; ListRetryRuns names those there are.",
+        f"There is no retry run with the id {run_id}. List the runs for their ids.",
         resource=Resource("retry_run", str(run_id)),
     )
 
