@@ -123,9 +123,8 @@ def test_a_replay_needs_a_reason_and_a_confirmation(ringback: Ringback) -> None:
     replay = ("runs", "replay", "--event-type", "hang", "--since", "3h")
 
     without_override = ringback(*replay, "--reason", "It was wrong.", "--yes")
-    replay = (*replay, "--override-dedup")
-    without_reason = ringback(*replay)
-    without_terminal = ringback(*replay, "--reason", "It was wrong.", "--json")
+    without_reason = ringback(*replay, "--override-dedup")
+    without_terminal = ringback(*replay, "--override-dedup", "--reason", "Wrong.", "--json")
 
     assert without_override.status == without_reason.status == without_terminal.status == 2
     assert "needs --override-dedup" in without_override.error
