@@ -168,13 +168,10 @@ async def _retry(
     """
     selected = DeadLetterFilter(event_type, error_class, call_id, since, until, org)
     if job is not None:
-        if selected != DeadLetterFilter() or every:
+        if selected != DeadLetterFilter() or every or dry_run or detach:
             raise BadInputError(
-                "Use either a job id or options that select dead letters, not both."
-            )
-        if dry_run or detach:
-            raise BadInputError(
-                "--dry-run and --detach are for retries of many. `ringback dead show` shows one."
+                "Use either a job id or options that select dead letters, not both. --dry-run and "
+                "--detach are for many."
             )
         async with metrics_client(options) as client:
             answer = await client.retry_delivery(await resolve_job_id(client, job), reason=reason)

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from ringback.runtime.endpoints.document_text import UnreadableError, read_text
 from ringback.runtime.endpoints.secret_sources import Sources
-from ringback.runtime.process.settings import http_url
+from ringback.runtime.process.settings import http_url, rule_of
 
 MAX_BYTES = 64 * 1024 * 1024
 """About 100,000 endpoints with several credentials each."""
@@ -112,7 +112,8 @@ def _path(error: ErrorDetails) -> Iterator[str]:
 
 
 def _reason(error: ErrorDetails) -> str:
-    cause = error.get("ctx", {}).get("error")
+    context = error.get("ctx", {})
+    cause = context.get("error")
     match error["type"]:
         case "missing":
             return "is required"
@@ -120,5 +121,9 @@ def _reason(error: ErrorDetails) -> str:
             return "there is no such field"
         case "value_error" if cause is not None:
             return str(cause)
-    message = error["msg"]
-    return f"{message[:1].lower()}{message[1:]}"
+        case "union_tag_invalid":
+            return f"kind must be one of {context['expected_tags']}, not {context['tag']!r}"
+        case "union_tag_not_found":
+            return "kind is required"
+        case _:
+            return rule_of(error)

@@ -129,7 +129,8 @@ def _signing(declared: object, info: ValidationInfo) -> tuple[Secret, ...]:
             try:
                 signing_key(secret.value)
             except ValueError as exc:
-                raise ValueError(f"{secret.source} {exc}") from None
+                where = "" if secret.source == "inline" else f"{secret.source} "
+                raise ValueError(f"{where}{exc}") from None
     return secrets
 
 

@@ -34,7 +34,7 @@ def signing_key(secret: str) -> SigningKey:
     try:
         key = base64.b64decode(text.removeprefix(prefix), validate=True)
     except binascii.Error:
-        raise ValueError("is not whsec_ or whsk_ and base64") from None
+        raise ValueError("must be whsec_<base64> or whsk_<base64>") from None
     if is_private:
         return _ed25519_key(key)
     if not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:

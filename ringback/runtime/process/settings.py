@@ -383,4 +383,12 @@ def _reason(error: ErrorDetails) -> str:
         return "is required and not set"
     if "error" in context:
         return str(context["error"])
-    return error["msg"][:1].lower() + error["msg"][1:]
+    return rule_of(error)
+
+
+def rule_of(error: ErrorDetails) -> str:
+    """Pydantic's rule for a value, such as `must be greater than or equal to 1`."""
+    if error["type"].startswith("uuid_"):
+        return "must be a UUID"
+    message = re.sub(r"^(Input|String) should ", "must ", error["msg"])
+    return message[:1].lower() + message[1:]

@@ -64,7 +64,7 @@ def health(*, waiting: int = 5, ok: bool = True) -> metrics.GetQueueHealthRespon
         ("dead retry", "Give a job id"),
         ("dead retry --reason All. --yes", "--all for all dead letters"),
         (f"dead retry {DEAD} --all", "not both"),
-        (f"dead retry {DEAD} --dry-run", "`ringback dead show` shows one"),
+        (f"dead retry {DEAD} --dry-run", "--dry-run and --detach are for many"),
         ("dead retry --all --yes", "needs a reason"),
         ("dead retry --all --reason All.", "Use --yes to retry without asking"),
         (

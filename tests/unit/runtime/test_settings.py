@@ -69,13 +69,10 @@ def test_every_mistake_is_named_at_once() -> None:
             "RINGBACK_AMQP_URL: must be a URL that begins with amqp:// or amqps://, "
             "with a number for a port"
         ),
-        "RINGBACK_DATABASE_POOL_MAX: input should be greater than or equal to 1",
+        "RINGBACK_DATABASE_POOL_MAX: must be greater than or equal to 1",
         "RINGBACK_DATABASE_URL: is required and not set",
-        (
-            "RINGBACK_EXAMPLE_PORT: input should be a valid integer, "
-            "unable to parse string as an integer"
-        ),
-        "RINGBACK_LOG_LEVEL: input should be 'debug', 'info', 'warning' or 'error'",
+        ("RINGBACK_EXAMPLE_PORT: must be a valid integer, unable to parse string as an integer"),
+        "RINGBACK_LOG_LEVEL: must be 'debug', 'info', 'warning' or 'error'",
         "RINGBACK_RETRY_SCHEDULE: 'soon' is not a delay such as 500ms, 2s, 5m or 1h",
     ]
 

@@ -111,7 +111,7 @@ async def test_the_file_of_a_secret_counts_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "more", "problem"),
     [
-        (("acme", "a b"), "", "a b: string should match"),
+        (("acme", "a b"), "", "a b: must match pattern"),
         (("acme",), ", stat: enabled", "acme.stat: there is no such field"),
         ((), "", "is required"),
         (("default",), "", "is for the endpoint default, which is declared too"),

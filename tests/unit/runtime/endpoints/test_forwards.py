@@ -82,7 +82,10 @@ def test_a_gateway_needs_no_signing_secret(file: Path) -> None:
         ("name: a b, url: 'https://a.example/'", "acme.forward.0.name: "),
         ("url: 'https://ada:hush@a.example/'", "acme.forward.0.url: must not contain a user name"),
         ("url: 'http://a.example/'", "acme.forward.0: url must begin with https"),
-        ("signing_secrets: hush!", "acme.forward.0.signing_secrets: inline is not whsec_ or whsk_"),
+        (
+            "signing_secrets: hush!",
+            "acme.forward.0.signing_secrets: must be whsec_<base64> or whsk_",
+        ),
         ("signing_secrets: [{env: NOPE}]", "acme.forward.0.signing_secrets: the environment"),
         ("signing_secrets: []", "acme.forward.0.signing_secrets: must have at least one"),
         ("event_types: []", "acme.forward.0.event_types: "),

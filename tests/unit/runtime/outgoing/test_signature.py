@@ -67,8 +67,8 @@ def encoded(prefix: str, size_bytes: int) -> str:
 @pytest.mark.parametrize(
     ("secret", "reason"),
     [
-        ("whsec_not base64!", "is not whsec_ or whsk_ and base64"),
-        ("whsk_not base64!", "is not whsec_ or whsk_ and base64"),
+        ("whsec_not base64!", "must be whsec_<base64> or whsk_<base64>"),
+        ("whsk_not base64!", "must be whsec_<base64> or whsk_<base64>"),
         (encoded("whsec_", 23), "24 to 64 bytes"),
         (encoded("whsec_", 65), "24 to 64 bytes"),
         (encoded("whsk_", 31), "32 or 64 bytes"),

@@ -21,7 +21,7 @@ FULL_BAR = 100_000
 #: In the order in which a webhook may pass them.
 _PURPOSES = {
     WORK_QUEUE: "first attempts",
-    BULK_QUEUE: "first attempts that give way to others",
+    BULK_QUEUE: "first attempts above an org's rate",
     REQUEUED_QUEUE: "wait a moment, without an attempt",
     DUE_QUEUE: "retries that are due",
     QUARANTINE_QUEUE: "may crash a processor",
