@@ -13,6 +13,7 @@ from ringback.services.metrics.transport.errors import ApiError, Reason, unavail
 from tests.unit.cli.retried import DEAD, NEW, at
 from tests.unit.metrics.console.rendered import TENANT, html, run
 
+ORG = str(UUID(int=1))
 SCRIPT = "<script>alert(1)</script>\u202e"
 
 CHANGE = pb.Change(
@@ -41,7 +42,7 @@ async def test_changes_link_to_what_was_changed() -> None:
         assert f'href="/ops/console{path}"' in text
     assert "page=more&amp;actor=anna&amp;since=2026-01-27T06%3A30" in text
     assert "ringback changes --actor anna --since 2026-01-27T06:30" in text
-    assert "startTime=2026-01-27T06%3A30%3A00%2B00%3A00" in text
+    assert "changes?actor=anna&amp;startTime=2026-01-27T06:30:00.000Z<" in text
     assert "<script>alert" not in text
     assert "\u202e" not in text
     assert isinstance(request, api.ListChangesRequest)
@@ -111,6 +112,16 @@ async def test_a_source_that_is_away_leaves_the_rest() -> None:
 
     assert "The database cannot be reached." in text
     assert "acme" in text
+
+
+async def test_endpoints_of_one_organisation_are_called_with_it() -> None:
+    page, _ = await run(
+        endpoints, ENDPOINTS, api.ListDestinationsResponse(), query={"org": ORG, "page": "x"}
+    )
+    text = html(page)
+
+    assert f"ringback endpoints status --org {ORG}<" in text
+    assert f"GET /api/webhook-metrics/endpoints?orgId={ORG}<" in text
 
 
 async def test_a_tenant_sees_no_destinations() -> None:

@@ -86,6 +86,9 @@ async def test_the_rest_is_offered_when_the_one_that_was_tried_completed(
     text = html(result)
     assert offered in text
     assert "/ops/console/calls/a%2Fb" in text
+    assert "ringback dead list --event-type hang --error-class TimeoutError<" in text
+    path = "dead-letter-queue?eventType=hang&amp;errorClass=TimeoutError&amp;omitEvents=true<"
+    assert f"GET /api/webhook-metrics/{path}" in text
     assert_harmless(text)
 
 
@@ -132,6 +135,7 @@ async def test_a_search_says_how_far_it_has_looked_and_how_to_go_on() -> None:
     assert "2026-01-27 07:46:40" in text
     assert "after=t" in text
     assert "since%3A2" in text
+    assert "GET /api/webhook-metrics/deliveries?eventType=hang&amp;startTime=2" in text
     assert_harmless(text)
 
 

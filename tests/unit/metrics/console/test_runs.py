@@ -1,5 +1,7 @@
 """The pages of retry runs, with canned answers."""
 
+import re
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,9 +12,11 @@ from ringback.metrics.v1.delivery_pb2 import Delivery
 from ringback.services.metrics.console.page import Redirect
 from ringback.services.metrics.console.pages import runs
 from ringback.services.metrics.transport.errors import ApiError
+from ringback.services.metrics.transport.transcoding import read_body
 from tests.unit.metrics.console.rendered import html, run
 
 RUN = "01a22927-b278-4458-8b84-c3ca7e2090a1"
+POSTED = re.compile(r"<bdi>POST /api/webhook-metrics/retry-runs ({.*})</bdi>")
 HOSTILE = "<script>alert(1)</script>\u202e"
 
 
@@ -40,6 +44,10 @@ async def test_a_preview_shows_what_a_run_would_do_and_fixes_its_times() -> None
     assert 'name="since" value="20' in text
     assert text.index("Begin the run") < text.index("The oldest of them")
     assert "<script>alert" not in text
+    assert "dead retry --detach --dry-run --error-class TimeoutError --since 20" in text
+    [posted] = POSTED.findall(unescape(text))
+    read_body(posted.encode(), read := pb.CreateRetryRunRequest())
+    assert read == request
 
 
 @pytest.mark.parametrize(
@@ -65,7 +73,7 @@ async def test_a_replay_without_its_type_is_a_question_and_no_error() -> None:
     result, requests = await run(runs.new, query={"kind": "completed", "since": "2h"})
 
     assert "Give an event type and a time first." in html(result)
-    assert "runs replay --dry-run" in html(result)
+    assert "ringback runs replay --dry-run --since 20" in html(result)
     assert not requests
 
 

@@ -1,14 +1,13 @@
 """What people changed: who, when and why."""
 
-import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
 from ringback.metrics.enum_words import numbers_of, words_of
 from ringback.metrics.v1.delivery_pb2 import ChangeAction
 from ringback.metrics.v1.metrics_service_pb2 import ListChangesRequest, ListChangesResponse
 from ringback.services.metrics.console.page import Page, Route, Visit
+from ringback.services.metrics.console.views.same_call import command, get_path
 from ringback.services.metrics.transport.errors import Violation, invalid
 
 ACTIONS = tuple(words_of(ChangeAction.DESCRIPTOR).values())
@@ -18,7 +17,8 @@ _FILTERS = ("action", "actor", "job", "org", "since", "until")
 
 async def changes(visit: Visit) -> Page:
     given = {name: value for name, value in visit.query.items() if value.strip()}
-    page = await visit.ask(_request(given), ListChangesResponse)
+    request = _request(given)
+    page = await visit.ask(request, ListChangesResponse)
     filters = {name: given[name] for name in _FILTERS if name in given}
     return Page(
         "changes.html",
@@ -28,8 +28,8 @@ async def changes(visit: Visit) -> Page:
             "actions": ACTIONS,
             "filters": filters,
             "next_page_token": page.next_page_token,
-            "command": _command(filters),
-            "api_path": _api_path(filters),
+            "command": command("changes", **filters),
+            "api_path": get_path("changes", request),
         },
     )
 
@@ -66,20 +66,6 @@ def _moment(text: str) -> datetime | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _command(filters: Mapping[str, str]) -> str:
-    options = [part for name, value in filters.items() for part in (f"--{name}", value)]
-    return shlex.join(["ringback", "changes", *options])
-
-
-def _api_path(filters: Mapping[str, str]) -> str:
-    parameters = {"job": "jobId", "org": "orgId", "since": "startTime", "until": "endTime"}
-    query = {}
-    for name, value in filters.items():
-        moment = _moment(value) if name in {"since", "until"} else None
-        query[parameters.get(name, name)] = moment.isoformat() if moment else value
-    return "changes" + (f"?{urlencode(query)}" if query else "")
 
 
 ROUTES = (Route("GET", "/changes", changes),)

@@ -24,6 +24,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     ListRecentFailuresResponse,
 )
 from ringback.services.metrics.console.page import Page, Redirect, Route, Visit
+from ringback.services.metrics.console.views.same_call import command, get_path
 from ringback.services.metrics.transport.errors import ApiError
 
 MAX_GROUPS = 1000
@@ -75,6 +76,8 @@ async def group(visit: Visit) -> Page:
         "tried": tried,
         "hint": "" if tried is None or isinstance(tried, ApiError) else _hint(tried.delivery),
         "done": _done(visit.query),
+        "command": command("dead", "list", event_type=event_type, error_class=error_class),
+        "api_path": get_path("dead-letter-queue", request),
     }
     return Page("failure_group.html", error_class or event_type or "Dead letters", data)
 

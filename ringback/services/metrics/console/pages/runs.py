@@ -26,6 +26,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
 from ringback.services.metrics.commands.retry_run_rules import DEFAULT_RATE
 from ringback.services.metrics.console.page import Page, Redirect, Route, Visit
 from ringback.services.metrics.console.views.query import fixed_time
+from ringback.services.metrics.console.views.same_call import body, command
 from ringback.services.metrics.console.views.text import short_id
 from ringback.services.metrics.transport.errors import ApiError, Violation, invalid
 
@@ -81,6 +82,7 @@ async def new(visit: Visit) -> Page:
     now = datetime.now(UTC)
     preview: CreateRetryRunResponse | ApiError | None = None
     rate = 0.0
+    request: CreateRetryRunRequest | None = None
     try:
         request = run_request(visit.query, now)
     except ApiError as error:
@@ -91,12 +93,15 @@ async def new(visit: Visit) -> Page:
         if not _is_empty_replay(request):
             preview = await visit.try_to_ask(request, CreateRetryRunResponse)
     fields = {name: visit.query.get(name, "") for name in (*_NAMES, *_BOXES)}
+    fixed = _fixed(fields, now)
     data = {
         "inputs": _REPLAY_INPUTS if fields["kind"] == "completed" else _INPUTS,
         "fields": fields,
-        "fixed": _fixed(fields, now),
+        "fixed": fixed,
         "preview": preview,
         "rate": rate,
+        "command": _command(fixed),
+        "body": request and body(request),
     }
     return Page("run_new.html", "New retry run", data)
 
@@ -157,6 +162,21 @@ def _filter(fields: Mapping[str, str], now: datetime) -> DeadLetterFilter:
                 raise invalid(Violation(name, sentence))
             getattr(wanted, field).FromDatetime(moment)
     return wanted
+
+
+def _command(fields: Mapping[str, str]) -> str:
+    """The command that shows the same preview."""
+    names = {"type": "event_type", "error": "error_class", "call": "call_id", "org": "org"}
+    selected = {option: fields[name] for name, option in names.items()}
+    selected |= {name: fields[name] for name in _TIMES}
+    pace = {name: fields[name] for name in ("limit", "rate")}
+    if fields["kind"] != "completed":
+        every = [] if any(selected.values()) else ["--all"]
+        return command("dead", "retry", "--detach", "--dry-run", *every, **selected, **pace)
+    del selected["error_class"]
+    flags = {"replays": "--include-replays", "dedup": "--override-dedup"}
+    given = [flag for name, flag in flags.items() if fields[name]]
+    return command("runs", "replay", "--dry-run", *given, **selected, **pace)
 
 
 def _is_empty_replay(request: CreateRetryRunRequest) -> bool:

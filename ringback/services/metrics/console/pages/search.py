@@ -12,6 +12,7 @@ from ringback.services.metrics.console.views.query import (
     text_of,
     with_fixed_times,
 )
+from ringback.services.metrics.console.views.same_call import get_path
 
 PAGE_SIZE = 50
 
@@ -40,6 +41,7 @@ async def search(visit: Visit) -> Result:
         "found": found,
         "next_text": text_of(fixed),
         "command": command_of(fixed),
+        "api_path": get_path("deliveries", query.request),
         "is_all": not query.terms,
         "has_bare_words": any(not term.name for term in query.terms),
     }

@@ -5,8 +5,7 @@ spaces is in double quotes; in these, `\"` and `\\` are a quote and a backslash.
 """
 
 import re
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -17,6 +16,7 @@ from ringback.metrics.enum_words import numbers_of, words_of
 from ringback.metrics.point_in_time import read_point_in_time
 from ringback.metrics.v1.delivery_pb2 import DeliveryStatus
 from ringback.metrics.v1.metrics_service_pb2 import ListDeliveriesRequest
+from ringback.services.metrics.console.views.same_call import command
 
 QUALIFIERS = {
     "type": "Event type, such as end-of-call-report",
@@ -114,18 +114,6 @@ def text_of(terms: Iterable[Term]) -> str:
     return " ".join(term.text for term in terms)
 
 
-def with_value(terms: Sequence[Term], qualifier: str, value: str) -> tuple[Term, ...]:
-    """The terms with this value in the place of the qualifier's value, or at the end."""
-    new = Term(qualifier, value)
-    if all(term.qualifier != qualifier for term in terms):
-        return *terms, new
-    return tuple(new if term.qualifier == qualifier else term for term in terms)
-
-
-def without(terms: Iterable[Term], qualifier: str) -> tuple[Term, ...]:
-    return tuple(term for term in terms if term.qualifier != qualifier)
-
-
 def with_fixed_times(terms: Iterable[Term], now: datetime) -> tuple[Term, ...]:
     """The terms with absolute times: the link to a next page needs the request of the first one."""
     return tuple(_fixed(term, now) for term in terms)
@@ -133,11 +121,7 @@ def with_fixed_times(terms: Iterable[Term], now: datetime) -> tuple[Term, ...]:
 
 def command_of(terms: Iterable[Term]) -> str:
     """The command that lists the same."""
-    options = []
-    for term in terms:
-        name, value = f"--{term.qualifier}", term.value
-        options += [f"{name}={value}"] if value.startswith("-") else [name, value]
-    return shlex.join(["ringback", "delivery", "list", *options])
+    return command("delivery", "list", **{term.qualifier: term.value for term in terms})
 
 
 def _term_of(match: re.Match[str]) -> Term | Problem:
