@@ -46,6 +46,10 @@ CREATE UNIQUE INDEX webhook_retry_runs_request_id ON webhook_retry_runs (actor, 
     WHERE request_id IS NOT NULL;
 CREATE INDEX webhook_retry_runs_active ON webhook_retry_runs (id) WHERE ended_at IS NULL;
 
+-- The few webhooks of one org that a run of all orgs has created.
+CREATE INDEX webhook_retries_org_run ON webhook_retries (org_id, run_id, new_id)
+    WHERE run_id IS NOT NULL;
+
 COMMENT ON TABLE webhook_retry_runs IS
     'Runs that retry many webhooks: what they retry, for whom, and how far they are.';
 COMMENT ON COLUMN webhook_retry_runs.org_id IS

@@ -3095,6 +3095,8 @@ CREATE INDEX webhook_questions_org ON public.webhook_questions USING btree (org_
 
 CREATE INDEX webhook_retries_created_at ON public.webhook_retries USING btree (created_at);
 
+CREATE INDEX webhook_retries_org_run ON public.webhook_retries USING btree (org_id, run_id, new_id) WHERE (run_id IS NOT NULL);
+
 CREATE INDEX webhook_retries_run_id ON public.webhook_retries USING btree (run_id, new_id) WHERE (run_id IS NOT NULL);
 
 CREATE INDEX webhook_retries_unpublished ON public.webhook_retries USING btree (created_at) WHERE (published_at IS NULL);

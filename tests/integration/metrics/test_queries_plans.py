@@ -44,7 +44,7 @@ pytestmark = pytest.mark.slow
 
 _DAY = re.compile(r"webhook_delivery_(?:log|attempts)_(\d{8})")
 DAY = 86400.0
-RUN, THEIR_RUN = UUID(int=1), UUID(int=2)
+RUN, THEIR_RUN, RUN_OF_ALL = UUID(int=1), UUID(int=2), UUID(int=3)
 NOW = datetime.now(UTC)
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
 #: The beginning of the ids of about seven weeks.
@@ -67,7 +67,7 @@ async def full(log: asyncpg.Connection) -> asyncpg.Connection:
         ]
         await write(log, *rows)
         await write_retries(log, RUN if org_id == OURS else THEIR_RUN, *rows[::10])
-        await write_retries(log, UUID(int=3), *rows[1::10])
+        await write_retries(log, RUN_OF_ALL, *rows[1::10])
     await log.execute("ANALYZE webhook_delivery_log, webhook_retries")
     return log
 
@@ -272,11 +272,15 @@ async def test_each_filter_reads_a_bounded_number_of_webhooks(
     assert sum(scan.rows_read for scan in plans.scans) <= 20
 
 
-@pytest.mark.parametrize(("caller", "run_id"), [(None, RUN), (OURS, RUN), (THEIRS, THEIR_RUN)])
+@pytest.mark.parametrize(
+    ("caller", "run_id"),
+    [(None, RUN), (OURS, RUN), (THEIRS, THEIR_RUN), (OURS, RUN_OF_ALL), (THEIRS, RUN_OF_ALL)],
+)
 @pytest.mark.parametrize("more", [{}, {"call_id": "c-1", "event_type": "rare"}])
 async def test_a_retry_run_reads_a_page_of_its_own(
     watched_access: Access, plans: ExecutedPlans, caller: Any, run_id: UUID, more: dict[str, Any]
 ) -> None:
+    """Also for a small organisation, whose webhooks are a few of a run."""
     api = Deliveries(watched_access, DEFAULT_REDACTION, max_scanned=3)
     asked = ListDeliveriesRequest(run_id=str(run_id), page_size=2, **more)
     for _ in range(10):
