@@ -32,6 +32,8 @@ _AXE_OPTIONS = {
 }
 #: A page that was answered with an error is logged as one.
 _ANSWERED = "Failed to load resource: the server responded with a status of"
+_SCROLLS = """() => [document.documentElement, ...document.querySelectorAll(".scroll")]
+    .some((part) => part.scrollWidth > part.clientWidth)"""
 _TELL_VIOLATIONS = """addEventListener("securitypolicyviolation", (event) =>
     console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"""
 
@@ -111,11 +113,8 @@ async def violations(page: Page) -> list[str]:
 
 
 async def is_too_wide(page: Page) -> bool:
-    """Whether the whole page scrolls to the side."""
-    width, wanted = await page.evaluate(
-        "() => [document.documentElement.clientWidth, document.documentElement.scrollWidth]"
-    )
-    return bool(wanted > width)
+    """Whether the whole page, or a table of it, scrolls to the side."""
+    return bool(await page.evaluate(_SCROLLS))
 
 
 async def tab_to(page: Page, selector: str) -> None:

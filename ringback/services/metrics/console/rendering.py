@@ -152,6 +152,25 @@ def _badge(word: str) -> Markup:
     )
 
 
+def _labelled(rows: Markup, heads: str) -> Markup:
+    """The rows of a table, each cell with the head of its column: narrow windows show it there.
+
+    What is in a cell is escaped or has no cells, so each tag is one of the table.
+    """
+    labelled = []
+    for row in rows.split("<tr"):
+        start, *cells = row.split("<td")
+        names = heads.split("|")["<th" in start :]
+        tagged = (
+            Markup('<td data-head="{}"{}').format(name.lstrip("#"), cell)
+            if _HAS_CONTENT.match(cell)
+            else Markup("<td{}").format(cell)
+            for name, cell in zip(names[: len(cells)], cells, strict=True)
+        )
+        labelled.append(start + Markup().join(tagged))
+    return Markup("<tr").join(labelled)
+
+
 def _word(message: Message, field: str) -> str:
     """The value of an enum as REST writes it, such as `dead_letter`; empty if it is unspecified."""
     enum = message.DESCRIPTOR.fields_by_name[field].enum_type
@@ -173,6 +192,8 @@ _ICONS = {
     for word in words
 }
 
+_HAS_CONTENT = re.compile(r"(?! colspan|>\s*</td>)")
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "time": _time,
     "id": _id,
@@ -181,6 +202,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "quiet": _quiet,
     "word": _word,
     "badge": _badge,
+    "labelled": _labelled,
     "kind": run_kind,
     "processing_state": processing_state,
     "processors": processors,

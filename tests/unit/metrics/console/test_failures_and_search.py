@@ -1,5 +1,6 @@
 """The pages Failures and Search, with canned answers."""
 
+import re
 from datetime import UTC, datetime
 
 import grpc
@@ -154,6 +155,21 @@ async def test_a_mistake_in_a_search_is_named_and_nothing_is_searched() -> None:
     assert isinstance(result, Page)
     assert (result.status, requests) == (400, [])
     assert "There is no qualifier colour" in html(result)
+
+
+async def test_a_cell_has_the_head_of_its_column_unless_it_is_empty() -> None:
+    """A narrow window shows it before the value."""
+    completed = delivery(DeliveryStatus.DELIVERY_STATUS_COMPLETED, text="")
+    completed.call_id = ""
+
+    found = [
+        (await run(search.search, ListDeliveriesResponse(deliveries=[one]), query={"q": "call:x"}))
+        for one in (DEAD, completed)
+    ]
+
+    heads = [re.findall(r'<td data-head="([^"]+)"', html(page)) for page, _ in found]
+    every = ["Job", "Status", "Type", "Call", "Accepted", "Attempts", "Last error"]
+    assert heads == [every, [head for head in every if head not in {"Type", "Last error"}]]
 
 
 async def test_nothing_found_is_said() -> None:
