@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
@@ -149,7 +150,7 @@ class ConsoleBinding:
         verb = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
         found = self._find(self._below(request.rel_url.raw_path), verb)
         if found is None:
-            raise NO_SUCH_PATH
+            raise replace(NO_SUCH_PATH, message="The console has no such page.")
         route, variables = found
 
         clock = asyncio.get_running_loop().time

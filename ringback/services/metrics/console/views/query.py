@@ -24,8 +24,8 @@ QUALIFIERS = {
     "call": "Call id",
     "error": "Error class of the last attempt, such as TimeoutError",
     "org": "Organisation, a UUID",
-    "since": "Arrived at this time or later: 2h for two hours ago, or 2026-01-27T06:30 (UTC)",
-    "until": "Arrived before this time",
+    "since": "Accepted at this time or later: 2h for two hours ago, or 2026-01-27T06:30 (UTC)",
+    "until": "Accepted before this time",
     "job": "Job id or its beginning, at least 4 digits",
     "run": "Id of the retry run that made it",
 }

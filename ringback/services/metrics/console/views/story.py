@@ -154,7 +154,7 @@ def summary(delivery: Delivery) -> str:
     lines = [
         f"{delivery.event_type}: {status}, {delivery.attempts} of {delivery.max_attempts} attempts",
         ": ".join(filter(None, (delivery.error_class, delivery.error_message[:_MAX_ERROR]))),
-        f"Arrived {delivery.created_at.ToJsonString()}, organisation {delivery.org_id}",
+        f"Accepted {delivery.created_at.ToJsonString()}, organisation {delivery.org_id}",
         f"Call {delivery.call_id}" if delivery.call_id else "",
         f"ringback delivery show {delivery.job_id}",
     ]
