@@ -13,7 +13,7 @@ from ringback.contract.redaction.scrub import REDACTED
 from ringback.contract.status import AttemptOutcome, DeadReason
 from ringback.services.processor.attempt.policy import CRASHED, Failure
 from ringback.services.processor.consume.message import Message
-from ringback.services.processor.log.dead_letters import (
+from ringback.services.processor.log.dead_letter import (
     UNKNOWN_ORG,
     DeadLetterEntry,
     dead_reason,

@@ -14,9 +14,9 @@ from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.status import AttemptOutcome
 from ringback.services.processor.attempt.policy import MAX_DELIVERIES
 from ringback.services.processor.database_watch import DatabaseUnavailableError
+from ringback.services.processor.log.dead_letter import DeadLetterEntry
 from ringback.services.processor.log.dead_letters import (
     DeadLettered,
-    DeadLetterEntry,
     DeadLetterLog,
     DeadLetterRecorder,
 )
