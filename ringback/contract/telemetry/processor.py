@@ -248,7 +248,7 @@ class _WorkLogEvent:
     MESSAGE_PUBLISH_RETRIED: Final = PROCESSOR.log(
         "message.publish_retried",
         "A message could not be published; the processor tries again.",
-        fields="reason",
+        fields="reason detail",
     )
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from struct import Struct
-from typing import cast
+from typing import Any, cast
 
 import pamqp.frame
 from aiormq.channel import Channel
@@ -206,8 +206,10 @@ class ConfirmChannel:
             else:
                 confirmed.set_exception(error)
 
-    def _closed(self, _: object) -> None:
-        self._settle(list(self._waiting), ConnectionError("The channel was closed."))
+    def _closed(self, closing: "asyncio.Future[Any]") -> None:
+        reason = None if closing.cancelled() else closing.exception()
+        error = ConnectionError(f"The channel was closed: {reason or 'without a reason'}")
+        self._settle(list(self._waiting), error)
 
 
 def _expire(confirmed: "asyncio.Future[None]") -> None:

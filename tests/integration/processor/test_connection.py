@@ -7,7 +7,14 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.topology import DEAD, DEAD_LETTER_QUEUE, WORK_QUEUE, republishing_topology
+from ringback.contract.topology import (
+    DEAD,
+    DEAD_LETTER_QUEUE,
+    FAILED,
+    REQUEUED_KEY,
+    WORK_QUEUE,
+    republishing_topology,
+)
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.amqp.publisher import Publisher
 from ringback.services.processor.attempt.handler_slots import HandlerSlots
@@ -70,6 +77,25 @@ async def test_connections_lost_while_dead_letters_are_published_lose_none(
         assert row["attempts"] == 1
         assert len(await stage.runs(job_id)) == 1
     await stage.until_empty(WORK_QUEUE, DEAD_LETTER_QUEUE)
+
+
+async def test_a_copy_that_the_broker_refuses_does_not_stop_the_others(
+    stage: Stage, start: Starter
+) -> None:
+    """It ends the channel of all, each time; the log says why."""
+    process = start(stage.place)
+    await process.ready()
+    await (await stage.channel.get_exchange(FAILED, ensure=False)).delete()
+    # A requeued one: the processor publishes its copy itself.
+    await stage.send(scripted("plain", fail_times=9), key=REQUEUED_KEY)
+    await eventually(lambda: len(process.lines("message.publish_retried")) > 1)
+
+    jobs = [await stage.send(scripted("plain", permanent="no use")) for _ in range(3)]
+
+    for job_id in jobs:
+        await stage.until(job_id, "dead_letter")
+    details = {str(line["detail"]) for line in process.lines("message.publish_retried")}
+    assert any("NOT_FOUND" in one and FAILED in one for one in details), details
 
 
 async def test_a_mute_connection_is_replaced(stage: Stage, proxy: FaultProxy) -> None:

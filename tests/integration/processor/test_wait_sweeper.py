@@ -182,7 +182,8 @@ async def test_what_cannot_be_published_goes_back_by_growing_steps(pool: asyncpg
         await one.sweep()
         row = await pool.fetchrow("SELECT *, clock_timestamp() AS after FROM webhook_waits")
         assert row is not None
-        assert before <= row["publish_after"] - timedelta(seconds=step_s) <= row["after"]
+        assert before + timedelta(seconds=step_s) <= row["publish_after"]
+        assert row["publish_after"] <= row["after"] + timedelta(seconds=1.5 * step_s)
         assert (row["due_at"], row["leased_until"]) == (due_at, None)
         await pool.execute("UPDATE webhook_waits SET publish_after = now() - interval '1 s'")
 
@@ -191,6 +192,17 @@ async def test_what_cannot_be_published_goes_back_by_growing_steps(pool: asyncpg
     await add(pool, 1, due_in_s=-0.5)
     living = FakePublisher()
     assert await sweeper(pool, living).sweep() == 1
+
+
+async def test_what_failed_together_is_not_published_together_again(pool: asyncpg.Pool) -> None:
+    """One message that the broker refuses ends the channel of all that are published with it."""
+    await add(pool, 20)
+    await pool.execute("UPDATE webhook_waits SET failures = 6")
+
+    await sweeper(pool, FakePublisher(refuses=True)).sweep()
+
+    apart = await pool.fetchval("SELECT max(publish_after) - min(publish_after) FROM webhook_waits")
+    assert apart > timedelta(seconds=5)
 
 
 async def test_a_row_that_no_message_can_be_made_of_does_not_stop_the_others(

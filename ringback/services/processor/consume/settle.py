@@ -1,6 +1,7 @@
 """The one place that acknowledges, rejects and requeues messages."""
 
 import asyncio
+import random
 from typing import Protocol, assert_never
 
 import aio_pika
@@ -98,8 +99,13 @@ class Settler:
                     message, exchange=copy.exchange, routing_key=copy.routing_key
                 )
             except BROKER_UNAVAILABLE_ERRORS as exc:
-                log.warning(LogEvent.MESSAGE_PUBLISH_RETRIED, reason=type(exc).__name__)
-                await asyncio.sleep(self._retry_wait_s)
+                log.warning(
+                    LogEvent.MESSAGE_PUBLISH_RETRIED,
+                    reason=type(exc).__name__,
+                    detail=str(exc)[:200],
+                )
+                # Not all at the same time: one that the broker refuses ends the channel of all.
+                await asyncio.sleep(self._retry_wait_s * (0.5 + random.random()))  # ruff: ignore[suspicious-non-cryptographic-random-usage]  # spreads load
             else:
                 return
 

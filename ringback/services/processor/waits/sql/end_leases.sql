@@ -1,6 +1,7 @@
 -- Delete the waits of $1, whose messages are published, and end the lease of those of $2, which are
--- published again after 1, 2, 4 and up to 64 seconds. A row that another processor has leased since, or
--- that is for another wait now, does not have the lease $3.
+-- published again after 1, 2, 4 and up to 64 seconds, or half as long again: not all at the same time,
+-- because one that the broker refuses ends the channel of all. A row that another processor has leased
+-- since, or that is for another wait now, does not have the lease $3.
 WITH leased AS MATERIALIZED (
     -- In the order in which waits are written, so that the two cannot deadlock.
     SELECT delivery_id FROM webhook_waits
@@ -12,6 +13,7 @@ WITH leased AS MATERIALIZED (
 )
 UPDATE webhook_waits AS wait
 SET leased_until = NULL, failures = least(wait.failures + 1, 1000),
-    publish_after = clock_timestamp() + power(2, least(wait.failures, 6)) * interval '1 second'
+    publish_after = clock_timestamp()
+        + power(2, least(wait.failures, 6)) * (1 + random() / 2) * interval '1 second'
 FROM leased
 WHERE wait.delivery_id = leased.delivery_id AND wait.delivery_id <> ALL ($1::uuid[])
