@@ -4,7 +4,6 @@ from ringback.contract.telemetry.all_services import SharedLogEvent, SharedMetri
 from ringback.contract.telemetry.destinations import DestinationLogEvent, DestinationMetric
 from ringback.contract.telemetry.gateway import GatewayLogEvent, GatewayMetric
 from ringback.contract.telemetry.metrics_service import MetricsServiceLogEvent, MetricsServiceMetric
-from ringback.contract.telemetry.order import OrderLogEvent, OrderMetric
 from ringback.contract.telemetry.processor import ProcessorLogEvent, ProcessorMetric
 from ringback.contract.telemetry.questions import QuestionLogEvent, QuestionMetric
 from ringback.contract.telemetry.spec import LogEventSpec, MetricSpec, declared
@@ -17,7 +16,6 @@ class Metric(
     ProcessorMetric,
     DestinationMetric,
     WaitMetric,
-    OrderMetric,
     MetricsServiceMetric,
     SharedMetric,
 ):
@@ -35,7 +33,6 @@ class LogEvent(
     ProcessorLogEvent,
     DestinationLogEvent,
     WaitLogEvent,
-    OrderLogEvent,
     MetricsServiceLogEvent,
     SharedLogEvent,
 ):

@@ -1,4 +1,4 @@
-"""The metrics and log lines of the processor about webhooks that wait in PostgreSQL."""
+"""The metrics and log lines about webhooks that wait in PostgreSQL, and about their turns."""
 
 from typing import Final
 
@@ -21,6 +21,14 @@ class WaitMetric:
         "webhook_waits_sweep_duration_seconds",
         "Seconds to find the waits that are due and to publish up to 100 of them.",
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+    )
+    ORDER_STOPPED_SECONDS: Final = PROCESSOR.gauge(
+        "webhook_order_stopped_seconds",
+        "Age in seconds of the oldest turn behind which other webhooks are parked.",
+    )
+    ORDER_PASSED: Final = PROCESSOR.counter(
+        "webhook_order_passed_total",
+        "Ordered webhooks that kept later ones waiting for too long and run late.",
     )
 
 
@@ -46,4 +54,15 @@ class WaitLogEvent:
         "wait.not_published",
         "The broker did not confirm a webhook that waited in PostgreSQL; it is published again.",
         fields="job_id reason",
+    )
+    ORDER_NOT_CHECKED: Final = PROCESSOR.log(
+        "order.not_checked",
+        "The turns of ordered webhooks could not be checked; the processor tries again.",
+        fields="reason detail",
+    )
+    ORDER_PASSED: Final = PROCESSOR.log(
+        "order.passed",
+        "An ordered webhook kept later ones of its call waiting for too long. They run "
+        "without it, and it runs late.",
+        fields="job_id",
     )
