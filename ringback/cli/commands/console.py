@@ -1,4 +1,3 @@
-import asyncio
 import os
 import sys
 import webbrowser
@@ -20,7 +19,7 @@ console = App(name="console", help_epilogue="")
 
 
 @console.default
-def _console(
+async def _console(
     *,
     browser: Annotated[bool, Parameter(show_default=False)] = True,
     options: CommonOptions = DEFAULT_OPTIONS,
@@ -35,10 +34,6 @@ def _console(
     browser
         Open a browser on this machine, if it has one.
     """
-    asyncio.run(_open(options, browser=browser))
-
-
-async def _open(options: CommonOptions, *, browser: bool) -> None:
     async with metrics_client(options) as client:
         answer = await client.create_console_code()
     if options.json:

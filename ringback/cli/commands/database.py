@@ -1,7 +1,5 @@
 """`ringback migrate` and `housekeeping`: the schema and partitions of the database."""
 
-import asyncio
-
 from cyclopts import App
 
 from ringback.cli.client.addresses import Addresses
@@ -16,13 +14,13 @@ migrate = App(name="migrate", help_epilogue="")
 
 
 @migrate.default
-def _migrate() -> None:
+async def _migrate() -> None:
     """Update the database in RINGBACK_DATABASE_URL to the newest version.
 
     Each migration is applied once, in one transaction. Repeating this changes nothing, and it is
     safe to run several at once.
     """
-    applied = asyncio.run(apply_migrations(Addresses.from_env().database))
+    applied = await apply_migrations(Addresses.from_env().database)
     console = out()
     for name in applied:
         console.print(f"Applied {name}")
@@ -31,7 +29,7 @@ def _migrate() -> None:
 
 
 @migrate.command
-def wait(*, within: Within = 300.0) -> int:
+async def wait(*, within: Within = 300.0) -> int:
     """Wait until the database has this version or a newer one. Changes nothing.
 
     Use it before a service starts while `ringback migrate` may still run. It works with the
@@ -43,7 +41,7 @@ def wait(*, within: Within = 300.0) -> int:
         Maximum seconds to wait; with 0 it checks once.
     """
     url = Addresses.from_env().database
-    status = asyncio.run(until_nothing_missing(lambda: missing_migrations(url), within))
+    status = await until_nothing_missing(lambda: missing_migrations(url), within)
     if not status:
         out().print("The database is up to date.")
     return status
@@ -53,7 +51,7 @@ housekeeping = App(name="housekeeping", help_epilogue="")
 
 
 @housekeeping.default
-def _housekeeping() -> None:
+async def _housekeeping() -> None:
     """Create the partitions of the next days in the delivery log, and drop expired ones.
 
     Finished webhooks are kept for RINGBACK_RETENTION_DAYS, dead letters until someone retries or
@@ -61,14 +59,10 @@ def _housekeeping() -> None:
     RINGBACK_HOUSEKEEPING=false. It needs the database role of the processor.
     """
     settings = Addresses.from_env()
-    asyncio.run(_maintain_partitions(settings.database, settings.retention_days))
+    async with database(settings.database) as connection:
+        await create_partitions(connection)
+        await clean_up(connection, settings.retention_days)
     out().print(
         "The partitions of the next days exist. Finished webhooks of the last "
         f"{settings.retention_days} days are kept."
     )
-
-
-async def _maintain_partitions(database_url: str, retention_days: int) -> None:
-    async with database(database_url) as connection:
-        await create_partitions(connection)
-        await clean_up(connection, retention_days)

@@ -33,7 +33,7 @@ up = App(name="up", help_epilogue="")
 
 
 @up.default
-def _up(
+async def _up(
     *,
     data: Path = Path(".ringback"),
     reload: Annotated[bool, Parameter(negative="--no-reload")] = True,
@@ -53,14 +53,14 @@ def _up(
         Restart the processor when a file of RINGBACK_HANDLERS changes, after it has finished its
         webhooks in flight.
     """
-    asyncio.run(run_stack(data, reload=reload))
+    await run_stack(data, reload=reload)
 
 
 down = App(name="down", help_epilogue="")
 
 
 @down.default
-def _down(*, data: Path = Path(".ringback")) -> None:
+async def _down(*, data: Path = Path(".ringback")) -> None:
     """Stop what `ringback up` started. Webhooks in flight are finished, and the data is kept.
 
     Parameters
@@ -68,7 +68,7 @@ def _down(*, data: Path = Path(".ringback")) -> None:
     data
         The data folder of `ringback up`.
     """
-    stopped = asyncio.run(stop_running_stack(data))
+    stopped = await stop_running_stack(data)
     if stopped is None:
         out().print(f"No local stack runs in {data}.")
     else:
@@ -79,7 +79,7 @@ status = App(name="status", help_epilogue="")
 
 
 @status.default
-def _status(*, json: JsonFlag = False, data: Path = Path(".ringback")) -> int:
+async def _status(*, json: JsonFlag = False, data: Path = Path(".ringback")) -> int:
     """Show the services, the queues and the webhooks of the last 24 hours by status.
 
     The exit status is 0 if all services are ready, and the broker and the database answer.
@@ -91,10 +91,6 @@ def _status(*, json: JsonFlag = False, data: Path = Path(".ringback")) -> int:
     data
         The data folder of `ringback up`.
     """
-    return asyncio.run(_show(data, as_json=json))
-
-
-async def _show(data: Path, *, as_json: bool) -> int:
     addresses = Addresses.from_env(state_dir=data)
     stack, services, queues, counts = await asyncio.gather(
         stack_status(data),
@@ -102,7 +98,7 @@ async def _show(data: Path, *, as_json: bool) -> int:
         _or_error(queue_counts(addresses.amqp, addresses.schedule)),
         _or_error(_counts(addresses)),
     )
-    if as_json:
+    if json:
         write_json(orjson.dumps(status_document(stack, services, queues, counts)))
     else:
         console = out()

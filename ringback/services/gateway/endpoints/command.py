@@ -119,9 +119,20 @@ def _list(*, file: _File = None) -> None:
 
 
 @endpoints.command
-def status(*, org: Org = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
+async def status(*, org: Org = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
     """Show the endpoints that running gateways have, and the last requests that they refused."""
-    asyncio.run(_show_status(org, options))
+    async with metrics_client(options) as client:
+        page = await anext(client.endpoints(org_id=org, page_size=100).by_page())
+    if options.json:
+        print_json(page)
+        return
+    now = datetime.now(UTC)
+    print_endpoints(out(), page.endpoints, now)
+    if page.next_page_token:
+        out().print("These are the first 100. Use --org for those of one organisation.")
+    print_gateways(out(), page.gateways, page.unknown_endpoint_refusals, now)
+    if not page.gateways and not page.endpoints:
+        out().print("No running gateway has reported an endpoint.")
 
 
 @endpoints.command
@@ -177,21 +188,6 @@ def _test(endpoint_id: str, /, *, file: _File = None, url: str | None = None) ->
 def schema() -> None:
     """Print the JSON Schema of the file, for editors and reviews."""
     write_json(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2))
-
-
-async def _show_status(org: str, options: CommonOptions) -> None:
-    async with metrics_client(options) as client:
-        page = await anext(client.endpoints(org_id=org, page_size=100).by_page())
-    if options.json:
-        print_json(page)
-        return
-    now = datetime.now(UTC)
-    print_endpoints(out(), page.endpoints, now)
-    if page.next_page_token:
-        out().print("These are the first 100. Use --org for those of one organisation.")
-    print_gateways(out(), page.gateways, page.unknown_endpoint_refusals, now)
-    if not page.gateways and not page.endpoints:
-        out().print("No running gateway has reported an endpoint.")
 
 
 def entry_named(endpoint_id: str, file: Path | None) -> EndpointEntry:
