@@ -9,6 +9,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
 from ringback.runtime.postgres.queries import load
 from ringback.services.metrics.auth.access import Access
+from ringback.services.metrics.queries.delivery_message import time_of
 from ringback.services.metrics.transport.call import Call
 from ringback.services.metrics.transport.request_reader import RequestReader
 
@@ -21,26 +22,21 @@ class ProcessingSwitch:
         self, request: PauseProcessingRequest, call: Call
     ) -> PauseProcessingResponse:
         """Pausing twice changes nothing. Raises ApiError."""
-        reader = RequestReader(request)
-        reason = reader.reason(required=True)
-        reader.check()
-        return PauseProcessingResponse(
-            processing=await self._set(paused=True, reason=reason, call=call)
-        )
+        return PauseProcessingResponse(processing=await self._set(request, call, paused=True))
 
     async def resume_processing(
         self, request: ResumeProcessingRequest, call: Call
     ) -> ResumeProcessingResponse:
         """Raises ApiError."""
-        reader = RequestReader(request)
-        reason = reader.reason(required=False)
-        reader.check()
-        return ResumeProcessingResponse(
-            processing=await self._set(paused=False, reason=reason, call=call)
-        )
+        return ResumeProcessingResponse(processing=await self._set(request, call, paused=False))
 
-    async def _set(self, *, paused: bool, reason: str, call: Call) -> ProcessingState:
-        """Return the resulting state."""
+    async def _set(
+        self, request: PauseProcessingRequest | ResumeProcessingRequest, call: Call, *, paused: bool
+    ) -> ProcessingState:
+        """Return the resulting state. Only a pause needs a reason."""
+        reader = RequestReader(request)
+        reason = reader.reason(required=paused)
+        reader.check()
         principal = call.principal
         async with self._access.changing(call) as connection:
             [row] = await connection.fetch(
@@ -50,13 +46,11 @@ class ProcessingSwitch:
                 principal.role.value,
                 reason or None,
             )
-        state = ProcessingState(
+        return ProcessingState(
             paused=row["paused"],
+            changed_at=time_of(row["changed_at"]),
             changed_by=row["changed_by"],
             reason=row["reason"],
             processors=row["processors"],
             processors_paused=row["processors_paused"],
         )
-        if row["changed_at"] is not None:
-            state.changed_at.FromDatetime(row["changed_at"])
-        return state
