@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from ringback.cli.terminal import err
+from ringback.contract.utc_time import in_seconds
 from ringback.local.console import printable
 from ringback.metrics.enum_words import words_of
 from ringback.metrics.v1.delivery_pb2 import (
@@ -38,7 +39,7 @@ OUTCOME_STYLES = {
     AttemptOutcome.ATTEMPT_OUTCOME_DUPLICATE: "cyan",
 }
 
-_MILLISECOND_S, _MINUTE_S, _HOUR_S, _DAY_S = 0.001, 60, 3600, 86_400
+_MINUTE_S = 60
 
 
 def status_words(delivery: Delivery) -> str:
@@ -87,19 +88,8 @@ def reason_words(reason: WaitReason.ValueType) -> str:
 
 
 def duration(span: timedelta) -> str:
-    """A duration in one unit: `12 ms`, `4.0 s`, `4 min`, `3 h`, `12 days`."""
-    seconds = max(0.0, span.total_seconds())
-    if seconds < _MILLISECOND_S:
-        return "<1 ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < _MINUTE_S:
-        return f"{seconds:.1f} s"
-    if seconds < _HOUR_S:
-        return f"{seconds // _MINUTE_S:.0f} min"
-    if seconds < 2 * _DAY_S:
-        return f"{seconds // _HOUR_S:.0f} h"
-    return f"{seconds // _DAY_S:.0f} days"
+    """A duration in one unit, as in `4.0 s`."""
+    return in_seconds(max(0.0, span.total_seconds()))
 
 
 def error_words(error_class: str, message: str) -> str:

@@ -13,13 +13,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ringback.contract.utc_time import utc_text
+from ringback.contract.utc_time import in_seconds, utc_text
 from ringback.metrics.enum_words import words_of
 from ringback.services.metrics.console.assets import assets
 from ringback.services.metrics.console.views.queues import processing_state, processors, waits_for
 from ringback.services.metrics.console.views.text import (
     in_bytes,
-    in_seconds,
     number,
     pace,
     run_kind,

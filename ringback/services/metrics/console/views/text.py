@@ -10,7 +10,6 @@ _SHORT_ID = 18
 
 _SHOWN_AS_0 = 0.05
 _KIB = 1024
-_MILLISECOND_S, _MINUTE_S, _HOUR_S, _DAY_S = 0.001, 60, 3600, 86_400
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
 _SHOWN = frozenset("\n\t")
 
@@ -26,21 +25,6 @@ def number(value: float) -> str:
         return "<0.1"
     text = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
     return text.replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def in_seconds(seconds: float) -> str:
-    """A duration in one unit: `12 ms`, `4.0 s`, `4 min`, `3 h`, `12 days`."""
-    if seconds < _MILLISECOND_S:
-        return "<1 ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < _MINUTE_S:
-        return f"{seconds:.1f} s"
-    if seconds < _HOUR_S:
-        return f"{seconds // _MINUTE_S:.0f} min"
-    if seconds < 2 * _DAY_S:
-        return f"{seconds // _HOUR_S:.0f} h"
-    return f"{seconds // _DAY_S:.0f} days"
 
 
 def in_bytes(size: int) -> str:

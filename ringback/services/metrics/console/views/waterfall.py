@@ -11,10 +11,11 @@ from math import log1p
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ringback.contract.utc_time import in_seconds
 from ringback.metrics.enum_words import words_of
 from ringback.metrics.v1.delivery_pb2 import Attempt, AttemptOutcome, Delivery, DeliveryStatus
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryResponse
-from ringback.services.metrics.console.views.text import in_one_line, in_seconds
+from ringback.services.metrics.console.views.text import in_one_line
 
 WIDTH = 1000
 _MIN_WIDTH = 4.0
