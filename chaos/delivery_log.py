@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from chaos.load.ledger import Offered
-from chaos.verdict import Logged
+from chaos.verdict import Logged, Verdict, judge
 from ringback.metrics import MetricsClient, NotFoundError
 from ringback.metrics.v1.delivery_pb2 import ATTEMPT_OUTCOME_COMPLETED, DeliveryStatus
 from ringback.runtime.postgres.queries import load
@@ -37,6 +37,17 @@ async def effects(
     for events in _parts(sorted({offer.event for offer in offers})):
         found += await connection.fetch(load("chaos", "effects.sql"), events)
     return {row["event"]: row["effects"] for row in found}
+
+
+async def judged(
+    connection: asyncpg.Connection,
+    offers: Sequence[Offered],
+    began_at: float | None = None,
+    ended_at: float | None = None,
+) -> Verdict:
+    """Compare what was offered with what the database has; the fault's times are as in `judge`."""
+    rows, counts = await logged(connection, offers), await effects(connection, offers)
+    return judge(offers, rows, counts, fault_began_at=began_at, fault_ended_at=ended_at)
 
 
 def accepted_ids(offers: Sequence[Offered]) -> list[UUID]:

@@ -13,7 +13,7 @@ from chaos.load.process import RunningLoad, running_load
 from chaos.load.webhook import Mix
 from chaos.shop import Mode
 from chaos.stage import Stage, running_stage
-from chaos.verdict import Verdict, judge
+from chaos.verdict import Verdict
 from ringback.cli.terminal import EXIT_FAILED, out
 from ringback.runtime.postgres.queries import load
 
@@ -121,13 +121,7 @@ async def _judged(stage: Stage, sending: RunningLoad, began_at: float, ended_at:
             if len(still_left) < len(left):
                 deadline = time.monotonic() + _FINISHED_WITHIN_S
             left = still_left
-        return judge(
-            offers,
-            await delivery_log.logged(connection, offers),
-            await delivery_log.effects(connection, offers),
-            fault_began_at=began_at,
-            fault_ended_at=ended_at,
-        )
+        return await delivery_log.judged(connection, offers, began_at, ended_at)
 
 
 async def _waiting(stage: Stage) -> int:

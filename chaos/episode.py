@@ -10,7 +10,7 @@ from chaos.fault import Fault, broken_promises
 from chaos.load.ledger import Offered
 from chaos.load.process import running_load
 from chaos.stage import Stage
-from chaos.verdict import Verdict, judge
+from chaos.verdict import Verdict
 
 _AFTER_S = 2.0
 _FINISHED_WITHIN_S = 300.0
@@ -54,7 +54,8 @@ async def play(
             await _until_finished(stage, load.offers())
     offers = load.offers()
     await _until_finished(stage, offers)
-    verdict = await _judged(stage, offers, began_at, ended_at)
+    async with stage.connection() as connection:
+        verdict = await delivery_log.judged(connection, offers, began_at, ended_at)
     broken = [*broken_promises(fault, verdict), *stage.complaints]
     return Outcome(
         fault=fault,
@@ -65,19 +66,6 @@ async def play(
         began_at=began_at,
         ended_at=ended_at,
     )
-
-
-async def _judged(
-    stage: Stage, offers: Sequence[Offered], began_at: float, ended_at: float
-) -> Verdict:
-    async with stage.connection() as connection:
-        return judge(
-            offers,
-            await delivery_log.logged(connection, offers),
-            await delivery_log.effects(connection, offers),
-            fault_began_at=began_at,
-            fault_ended_at=ended_at,
-        )
 
 
 async def _until_finished(stage: Stage, offers: Sequence[Offered]) -> None:

@@ -42,6 +42,13 @@ async def offer(stage: Stage, body: bytes, endpoint: str = "") -> tuple[int, str
         return answer.status, job_id_in(await answer.read())
 
 
+async def all_complete(stage: Stage, job_ids: Sequence[str], *, within_s: float) -> None:
+    """Wait for them to end; anything but completed is a complaint."""
+    ends = await ended(stage, job_ids, within_s=within_s)
+    if [status for status, _ in ends.values()] != ["completed"] * len(job_ids):
+        stage.complaints.append(f"The fault's own webhooks ended as {sorted(ends.values())}.")
+
+
 async def ended(
     stage: Stage, job_ids: Sequence[str], *, within_s: float
 ) -> Mapping[str, tuple[str, str]]:

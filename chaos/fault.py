@@ -1,7 +1,7 @@
 """What a fault is: how it starts and ends, and what must be true meanwhile."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -17,6 +17,25 @@ Strike: TypeAlias = Callable[[Stage], AbstractAsyncContextManager[None]]
 
 It may check more promises than the counts: each broken one is a sentence in `stage.complaints`.
 """
+
+
+Step: TypeAlias = Callable[[Stage], Awaitable[object] | None]
+
+
+def between(begin: Step, end: Step) -> Strike:
+    """Start a fault by `begin`, and repair it by `end`."""
+
+    @asynccontextmanager
+    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
+        if (beginning := begin(stage)) is not None:
+            await beginning
+        try:
+            yield
+        finally:
+            if (ending := end(stage)) is not None:
+                await ending
+
+    return strike
 
 
 class Part(StrEnum):

@@ -1,8 +1,6 @@
 """`python -m chaos outage`: a node or a destination is away for a while, and it is measured."""
 
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,12 +10,14 @@ from cyclopts.validators import Number
 
 from chaos.destination_outage import measure_destination
 from chaos.episode import Outcome, play
-from chaos.fault import Fault, Part
+from chaos.fault import Fault, Part, between
 from chaos.load.webhook import Mix
 from chaos.stage import Stage, running_stage
 from chaos.table import broken_text
 from chaos.verdict import percentile_s
 from ringback.cli.terminal import EXIT_FAILED, out
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
 
 _SETTLED_S = 5.0
 _ANSWERED_WITHIN_S = 0.1
@@ -115,20 +115,14 @@ def _after(seconds: float | None) -> str:
 def _outage_of(part: Part, seconds: float) -> Fault:
     """Stop RabbitMQ or PostgreSQL for a while."""
 
-    @asynccontextmanager
-    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        node = stage.broker if part is Part.BROKER else stage.database
-        await node.stop()
-        try:
-            yield
-        finally:
-            await node.start()
+    def node(stage: Stage) -> PrivateBroker | PrivateDatabase:
+        return stage.broker if part is Part.BROKER else stage.database
 
     return Fault(
         name=f"{part}-stopped",
         sentence=f"The {part} is stopped for {seconds:g} s.",
         part=part,
-        strike=strike,
+        strike=between(lambda stage: node(stage).stop(), lambda stage: node(stage).start()),
         hold_s=seconds,
         resumes_within_s=_RESUMES_WITHIN_S if part is Part.DATABASE else None,
         mix=Mix(failing_in_ten=1),

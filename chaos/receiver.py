@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import orjson
 import standardwebhooks
 
+from chaos.loopback_server import LoopbackServer
 from ringback.local.ports import LOOPBACK
 
 ENDPOINT = "forwarded"
@@ -29,10 +29,9 @@ _BUSY = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass(slots=True)
-class Receiver:
+class Receiver(LoopbackServer):
     """`taken` counts the ids that a path answered with 200; `forged`, wrong signatures."""
 
-    port: int = 0
     is_misbehaving: bool = False
     taken: dict[str, Counter[str]] = field(
         default_factory=lambda: {STEADY: Counter(), ODD: Counter()}
@@ -40,19 +39,6 @@ class Receiver:
     bodies: dict[str, set[bytes]] = field(default_factory=dict)
     forged: int = 0
     misdeeds: int = 0
-    _server: asyncio.Server | None = None
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, LOOPBACK)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
 
     def declare(self, folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
         """Write the stage's endpoints and the forwarded one to a file. Returns its settings."""
@@ -72,17 +58,6 @@ class Receiver:
         file = folder / "endpoints.json"
         file.write_bytes(orjson.dumps({"endpoints": endpoints}))
         return {"RINGBACK_ENDPOINTS": "", "RINGBACK_ENDPOINTS_FILE": str(file)}
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            while await self._answer(reader, writer):
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            self._writers.discard(writer)
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Handle one request; whether the connection is kept."""

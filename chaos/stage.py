@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ _ROOT = Path(__file__).parents[1]
 _READY_WITHIN_S = 180.0
 _CONNECTED_WITHIN_S = 60.0
 _CONNECT_AGAIN_S = 0.3
+_POLL_S = 0.1
 JWT_SECRET = "a secret of the chaos suite and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of a stage on loopback
 
 
@@ -93,6 +94,25 @@ class Stage:
     async def settled(self, seconds: float) -> None:
         """Wait until the queues are old enough for a node to be killed."""
         await asyncio.sleep(max(0.0, self.declared_at + seconds - time.monotonic()))
+
+    async def until(
+        self,
+        is_true: Callable[[], bool | Awaitable[bool]],
+        *,
+        within_s: float,
+        otherwise: str,
+        every_s: float = _POLL_S,
+    ) -> bool:
+        """Wait until it is true, and return whether it is; if not, `otherwise` is a complaint."""
+        deadline = time.monotonic() + within_s
+        while True:
+            found = is_true()
+            if found if isinstance(found, bool) else await found:
+                return True
+            if time.monotonic() > deadline:
+                self.complaints.append(otherwise)
+                return False
+            await asyncio.sleep(every_s)
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[asyncpg.Connection, None]:

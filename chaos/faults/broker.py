@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aio_pika
 
 from chaos import extra_webhooks
-from chaos.fault import Fault, Part
+from chaos.fault import Fault, Part, Step, between
 from chaos.load.webhook import Kind, Mix, special
 from chaos.stage import JWT_SECRET, SCHEDULE, Stage
 from ringback.contract.retry_schedule import RetrySchedule
@@ -22,7 +23,6 @@ _ALARM_S = 10.0
 _NOTICED_WITHIN_S = 15.0
 _MESSAGES_WITHIN_S = 15.0
 _COMMAND_WITHIN_S = 120.0
-_POLL_S = 0.1
 _HIGH_LIMIT = 1_000_000
 _CHANGED_S = 5.0
 _SETTLE_S = "2"
@@ -42,22 +42,13 @@ async def _restarted_with_retries_waiting(stage: Stage) -> AsyncGenerator[None, 
         await stage.broker.start()
 
 
-@asynccontextmanager
-async def _memory_alarm(stage: Stage) -> AsyncGenerator[None, None]:
-    await stage.broker.control("set_vm_memory_high_watermark", "absolute", "1MB")
-    try:
-        yield
-    finally:
-        await stage.broker.control("set_vm_memory_high_watermark", "absolute", "1GB")
+def _memory(limit: str) -> Step:
+    name = "set_vm_memory_high_watermark"
+    return lambda stage: stage.broker.control(name, "absolute", limit)
 
 
-@asynccontextmanager
-async def _disk_alarm(stage: Stage) -> AsyncGenerator[None, None]:
-    await stage.broker.control("set_disk_free_limit", "900000GB")
-    try:
-        yield
-    finally:
-        await stage.broker.control("set_disk_free_limit", "500MB")
+def _free_disk(limit: str) -> Step:
+    return lambda stage: stage.broker.control("set_disk_free_limit", limit)
 
 
 @asynccontextmanager
@@ -81,19 +72,18 @@ async def _binding_missing(stage: Stage) -> AsyncGenerator[None, None]:
         queue = await channel.get_queue(WORK_QUEUE, ensure=False)
         await queue.unbind(WEBHOOKS, WORK_BINDING.routing_key)
         try:
-            await _until_a_service_is_not_ready(stage)
+            await stage.until(
+                lambda: _is_a_service_not_ready(stage),
+                within_s=_NOTICED_WITHIN_S,
+                otherwise="All services reported ready without the binding.",
+            )
             yield
         finally:
             await queue.bind(WEBHOOKS, WORK_BINDING.routing_key)
 
 
-async def _until_a_service_is_not_ready(stage: Stage) -> None:
-    deadline = time.monotonic() + _NOTICED_WITHIN_S
-    while all([await service.is_ready() for service in stage.services]):
-        if time.monotonic() > deadline:
-            stage.complaints.append("All services reported ready without the binding.")
-            return
-        await asyncio.sleep(_POLL_S)
+async def _is_a_service_not_ready(stage: Stage) -> bool:
+    return not all([await service.is_ready() for service in stage.services])
 
 
 @asynccontextmanager
@@ -110,9 +100,7 @@ async def _consumer_timeout(stage: Stage) -> AsyncGenerator[None, None]:
             for kind in (Kind.WRITTEN, Kind.PLAIN)
         ]
         job_ids = await extra_webhooks.send(stage, slow)
-        ends = await extra_webhooks.ended(stage, job_ids, within_s=60)
-        if [status for status, _ in ends.values()] != ["completed"] * len(slow):
-            stage.complaints.append(f"Slow webhooks ended as {sorted(ends.values())}.")
+        await extra_webhooks.all_complete(stage, job_ids, within_s=60)
         yield
     finally:
         await _set_consumer_timeout(stage, timeout_ms=1_800_000, check_every_ms=60_000)
@@ -131,18 +119,18 @@ async def _wait_for_waiting_messages(stage: Stage) -> None:
     """Wait until each retry queue that the load uses has a message, or complain."""
     async with await aio_pika.connect(stage.broker.amqp_url()) as connection:
         channel = await connection.channel()
-        deadline = time.monotonic() + _MESSAGES_WITHIN_S
         for retry_queue in reversed(SCHEDULE.retry_queues[:_USED_RETRY_QUEUES]):
-            while not await _depth(channel, retry_queue.queue_name):
-                if time.monotonic() > deadline:
-                    stage.complaints.append(f"Nothing waited in {retry_queue.queue_name}.")
-                    return
-                await asyncio.sleep(_POLL_S)
+            name = retry_queue.queue_name
+            await stage.until(
+                partial(_has_message, channel, name),
+                within_s=_MESSAGES_WITHIN_S,
+                otherwise=f"Nothing waited in {name}.",
+            )
 
 
-async def _depth(channel: aio_pika.abc.AbstractChannel, queue: str) -> int:
+async def _has_message(channel: aio_pika.abc.AbstractChannel, queue: str) -> bool:
     found = await channel.declare_queue(queue, passive=True)
-    return found.declaration_result.message_count or 0
+    return bool(found.declaration_result.message_count)
 
 
 @asynccontextmanager
@@ -198,14 +186,14 @@ FAULTS = (
         name="broker-memory-alarm",
         sentence="RabbitMQ raises its memory alarm for 10 s and blocks publishers.",
         part=Part.BROKER,
-        strike=_memory_alarm,
+        strike=between(_memory("1MB"), _memory("1GB")),
         hold_s=_ALARM_S,
     ),
     Fault(
         name="broker-disk-alarm",
         sentence="RabbitMQ raises its disk alarm for 10 s and blocks publishers.",
         part=Part.BROKER,
-        strike=_disk_alarm,
+        strike=between(_free_disk("900000GB"), _free_disk("500MB")),
         hold_s=_ALARM_S,
     ),
     Fault(

@@ -10,7 +10,6 @@ from chaos.fault import Fault, Part
 from chaos.load.ledger import Offered
 from chaos.load.webhook import Kind, special
 from chaos.stage import Stage
-from chaos.verdict import judge
 from ringback.local.ports import LOOPBACK
 
 _HANG_UPS = 300
@@ -40,9 +39,7 @@ async def _check_none_twice(stage: Stage, events: Sequence[str]) -> None:
         for number, event in enumerate(events)
     ]
     async with stage.connection() as connection:
-        rows = await delivery_log.logged(connection, offers)
-        effects = await delivery_log.effects(connection, offers)
-    twice = judge(offers, rows, effects).twice
+        twice = (await delivery_log.judged(connection, offers)).twice
     if twice:
         stage.complaints.append(f"{len(twice)} webhooks of clients that hung up ended twice.")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from chaos import extra_webhooks
@@ -51,7 +51,7 @@ async def _full(stage: Stage) -> AsyncGenerator[None, None]:
     finally:
         stage.spool_disk.make_room()
         stage.broker_link.accept()
-    await _all_end(stage, job_ids)
+    await extra_webhooks.all_complete(stage, job_ids, within_s=_ENDS_WITHIN_S)
 
 
 @asynccontextmanager
@@ -92,26 +92,15 @@ async def _fill_by_webhooks(stage: Stage, job_ids: list[str]) -> None:
 
 async def _until(stage: Stage, wanted: int, job_ids: list[str], *, otherwise: str) -> None:
     """Offer extra webhooks until one gets this answer; those accepted are recorded."""
-    deadline = time.monotonic() + _CHANGES_WITHIN_S
-    while True:
+
+    async def is_answered() -> bool:
         body = special(f"full-{time.time_ns()}", Kind.WRITTEN)
         status, job_id = await extra_webhooks.offer(stage, body)
         if job_id is not None:
             job_ids.append(job_id)
-        if status == wanted:
-            return
-        if time.monotonic() > deadline:
-            stage.complaints.append(otherwise)
-            return
-        await asyncio.sleep(_POLL_S)
+        return status == wanted
 
-
-async def _all_end(stage: Stage, job_ids: Sequence[str]) -> None:
-    ends = await extra_webhooks.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
-    if len(ends) < len(job_ids):
-        stage.complaints.append(
-            f"{len(job_ids) - len(ends)} of the fault's own webhooks were lost."
-        )
+    await stage.until(is_answered, within_s=_CHANGES_WITHIN_S, otherwise=otherwise, every_s=_POLL_S)
 
 
 FAULTS = (

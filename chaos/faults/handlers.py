@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from chaos import extra_webhooks
@@ -34,7 +34,9 @@ async def _all_hang(stage: Stage) -> AsyncGenerator[None, None]:
         special(f"{event}-{number}", kinds[number % 2], hangsUntilAttempt=2)
         for number in range(_HUNG)
     ]
-    await _completed(stage, await extra_webhooks.send(stage, bodies))
+    await extra_webhooks.all_complete(
+        stage, await extra_webhooks.send(stage, bodies), within_s=_ENDS_WITHIN_S
+    )
     yield
 
 
@@ -50,7 +52,7 @@ async def _blocked(stage: Stage) -> AsyncGenerator[None, None]:
         stage.complaints.append(
             "The processor reported itself alive while its event loop was blocked."
         )
-    await _completed(stage, job_ids)
+    await extra_webhooks.all_complete(stage, job_ids, within_s=_ENDS_WITHIN_S)
     yield
 
 
@@ -67,7 +69,9 @@ async def _misused(stage: Stage) -> AsyncGenerator[None, None]:
         )
         for number in range(_TIMES * MISUSES)
     ]
-    await _completed(stage, await extra_webhooks.send(stage, bodies))
+    await extra_webhooks.all_complete(
+        stage, await extra_webhooks.send(stage, bodies), within_s=_ENDS_WITHIN_S
+    )
     yield
 
 
@@ -85,7 +89,7 @@ async def _one_org_floods(stage: Stage) -> AsyncGenerator[None, None]:
         others = await extra_webhooks.send(stage, [body])
         if len(await extra_webhooks.ended(stage, others, within_s=_OTHERS_WITHIN_S)) != 1:
             stage.complaints.append("A webhook of another org waited for the flooding one.")
-    await _completed(stage, job_ids)
+    await extra_webhooks.all_complete(stage, job_ids, within_s=_ENDS_WITHIN_S)
     yield
 
 
@@ -95,12 +99,6 @@ async def _liveness_fails(stage: Stage) -> bool:
         failures = 0 if await stage.processor.is_live() else failures + 1
         await asyncio.sleep(_POLL_S)
     return failures == _FAILURES
-
-
-async def _completed(stage: Stage, job_ids: Sequence[str]) -> None:
-    ends = await extra_webhooks.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
-    if [status for status, _ in ends.values()] != ["completed"] * len(job_ids):
-        stage.complaints.append(f"The fault's own webhooks ended as {sorted(ends.values())}.")
 
 
 FAULTS = (

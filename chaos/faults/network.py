@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from chaos import extra_webhooks
-from chaos.fault import Fault, Part, Strike
+from chaos.fault import Fault, Part, Strike, between
 from chaos.fault_proxy import FaultProxy
 from chaos.load.webhook import Kind, special
 from chaos.stage import Stage
@@ -27,15 +27,7 @@ _Proxy: TypeAlias = Callable[[Stage], FaultProxy]
 
 
 def _cut(proxy: _Proxy) -> Strike:
-    @asynccontextmanager
-    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        proxy(stage).refuse()
-        try:
-            yield
-        finally:
-            proxy(stage).accept()
-
-    return strike
+    return between(lambda stage: proxy(stage).refuse(), lambda stage: proxy(stage).accept())
 
 
 def _reset(proxy: _Proxy) -> Strike:

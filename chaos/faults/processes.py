@@ -4,15 +4,17 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
-from chaos.fault import Fault, Part, Strike
+from chaos.fault import Fault, Part, Strike, between
 from chaos.stage import Stage
 from chaos.supervised import Supervised
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
 
 _FROZEN_S = 20.0
 _DOWN_S = 5.0
 _RESUMES_WITHIN_S = 5.0
 
-_Part: TypeAlias = Callable[[Stage], Supervised]
+_Part: TypeAlias = Callable[[Stage], Supervised | PrivateBroker | PrivateDatabase]
 
 
 def _killed(part: _Part) -> Strike:
@@ -25,51 +27,7 @@ def _killed(part: _Part) -> Strike:
 
 
 def _frozen(part: _Part) -> Strike:
-    @asynccontextmanager
-    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        part(stage).freeze()
-        try:
-            yield
-        finally:
-            part(stage).thaw()
-
-    return strike
-
-
-@asynccontextmanager
-async def _broker_killed(stage: Stage) -> AsyncGenerator[None, None]:
-    await stage.broker.kill()
-    try:
-        yield
-    finally:
-        await stage.broker.start()
-
-
-@asynccontextmanager
-async def _database_killed(stage: Stage) -> AsyncGenerator[None, None]:
-    await stage.database.kill()
-    try:
-        yield
-    finally:
-        await stage.database.start()
-
-
-@asynccontextmanager
-async def _broker_frozen(stage: Stage) -> AsyncGenerator[None, None]:
-    await stage.broker.freeze()
-    try:
-        yield
-    finally:
-        await stage.broker.thaw()
-
-
-@asynccontextmanager
-async def _database_frozen(stage: Stage) -> AsyncGenerator[None, None]:
-    stage.database.freeze()
-    try:
-        yield
-    finally:
-        stage.database.thaw()
+    return between(lambda stage: part(stage).freeze(), lambda stage: part(stage).thaw())
 
 
 FAULTS = (
@@ -96,14 +54,14 @@ FAULTS = (
         name="broker-killed",
         sentence="SIGKILL of RabbitMQ, which stays down for five seconds or more.",
         part=Part.BROKER,
-        strike=_broker_killed,
+        strike=between(lambda stage: stage.broker.kill(), lambda stage: stage.broker.start()),
         hold_s=_DOWN_S,
     ),
     Fault(
         name="database-killed",
         sentence="SIGKILL of PostgreSQL, which stays down for five seconds or more.",
         part=Part.DATABASE,
-        strike=_database_killed,
+        strike=between(lambda stage: stage.database.kill(), lambda stage: stage.database.start()),
         hold_s=_DOWN_S,
         resumes_within_s=_RESUMES_WITHIN_S,
     ),
@@ -132,14 +90,14 @@ FAULTS = (
         name="broker-frozen",
         sentence="SIGSTOP of RabbitMQ for 20 s: connections are open but silent.",
         part=Part.BROKER,
-        strike=_broker_frozen,
+        strike=_frozen(lambda stage: stage.broker),
         hold_s=_FROZEN_S,
     ),
     Fault(
         name="database-frozen",
         sentence="SIGSTOP of PostgreSQL and its workers for 20 s.",
         part=Part.DATABASE,
-        strike=_database_frozen,
+        strike=_frozen(lambda stage: stage.database),
         hold_s=_FROZEN_S,
     ),
 )

@@ -10,8 +10,8 @@ import aiohttp
 import orjson
 
 from chaos.fault import Fault, Part
+from chaos.loopback_server import LoopbackServer
 from chaos.stage import Stage
-from ringback.local.ports import LOOPBACK
 from ringback.local.stack_service import DEMO_ENDPOINT
 
 _ANSWER = {"assistantId": "of-the-chaos-suite"}
@@ -22,47 +22,22 @@ _OK = 200
 _ANSWERS = 20
 _ANSWERED_WITHIN_S = 60.0
 _DOWN_S = 5.0
-_POLL_S = 0.1
 
 
-@dataclass(slots=True)
-class _Backend:
+class _Backend(LoopbackServer):
     """Answers each question after a moment, so that some wait for it when it dies."""
 
-    port: int
-    _server: asyncio.Server | None = None
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port)
-
-    def kill(self) -> None:
-        """Close the port and all connections at once, as the end of its process would."""
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        request = await reader.readuntil(b"\r\n\r\n")
+        lines = request.lower().split(b"\r\n")
+        [length] = [line for line in lines if line.startswith(b"content-length:")]
+        await reader.readexactly(int(length.split(b":")[1]))
+        await asyncio.sleep(_ANSWERS_AFTER_S)
         body = orjson.dumps(_ANSWER)
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        try:
-            while True:
-                request = await reader.readuntil(b"\r\n\r\n")
-                lines = request.lower().split(b"\r\n")
-                [length] = [line for line in lines if line.startswith(b"content-length:")]
-                await reader.readexactly(int(length.split(b":")[1]))
-                await asyncio.sleep(_ANSWERS_AFTER_S)
-                if writer.is_closing():
-                    return
-                writer.write(head.encode() + b"\r\n\r\n" + body)
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+        if not writer.is_closing():
+            writer.write(head.encode() + b"\r\n\r\n" + body)
+        return not writer.is_closing()
 
 
 @dataclass(slots=True)
@@ -112,12 +87,8 @@ class _Asker:
             self.stage.complaints.append(sentence)
 
     async def until(self, is_enough: Callable[[], bool], missing: str) -> None:
-        deadline = time.monotonic() + _ANSWERED_WITHIN_S
-        while not is_enough():
-            if time.monotonic() > deadline:
-                self.stage.complaints.append(f"There was no {missing}.")
-                return
-            await asyncio.sleep(_POLL_S)
+        otherwise = f"There was no {missing}."
+        await self.stage.until(is_enough, within_s=_ANSWERED_WITHIN_S, otherwise=otherwise)
 
 
 @asynccontextmanager

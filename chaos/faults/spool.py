@@ -7,7 +7,6 @@ load depends on: a row that was copied before, the first page, or the head of th
 import asyncio
 import os
 import sqlite3
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -45,7 +44,12 @@ def _damaged(kind: str, damage: Callable[[Path], None]) -> Strike:
             yield
         finally:
             stage.broker_link.accept()
-        await _until_counted(stage, kind, more_than=before)
+
+        async def is_counted() -> bool:
+            return await _damaged_count(stage, kind) > before
+
+        otherwise = f"The damaged {kind} was not counted."
+        await stage.until(is_counted, within_s=_NOTICED_WITHIN_S, otherwise=otherwise)
 
     return strike
 
@@ -90,15 +94,6 @@ def _overwrite(path: Path, count: int) -> None:
         file.write(_RUBBISH * count)
         file.flush()
         os.fsync(file.fileno())
-
-
-async def _until_counted(stage: Stage, kind: str, *, more_than: float) -> None:
-    deadline = time.monotonic() + _NOTICED_WITHIN_S
-    while await _damaged_count(stage, kind) <= more_than:
-        if time.monotonic() > deadline:
-            stage.complaints.append(f"The damaged {kind} was not counted.")
-            return
-        await asyncio.sleep(_POLL_S)
 
 
 async def _damaged_count(stage: Stage, kind: str) -> float:

@@ -1,6 +1,5 @@
 """A sweeper of waits that dies when the broker has its messages and the database has its rows."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -28,8 +27,12 @@ async def _killed_before_delete(stage: Stage) -> AsyncGenerator[None, None]:
         try:
             bodies = [special(one, Kind.WAITING, **plan) for one in events]
             job_ids = await extra_webhooks.send(stage, bodies)
-            if not await _is_deleting(stage):
-                stage.complaints.append("No sweeper published what waits.")
+            await stage.until(
+                lambda: connection.fetchval(load("chaos", "is_deleting_waits.sql")),
+                within_s=_PUBLISHED_WITHIN_S,
+                otherwise="No sweeper published what waits.",
+                every_s=_POLL_S,
+            )
             await stage.processor.kill()
         finally:
             await connection.execute(load("chaos", "allow_wait_deletes.sql"))
@@ -37,32 +40,19 @@ async def _killed_before_delete(stage: Stage) -> AsyncGenerator[None, None]:
     yield
 
 
-async def _is_deleting(stage: Stage) -> bool:
-    deadline = time.monotonic() + _PUBLISHED_WITHIN_S
-    async with stage.connection() as connection:
-        while time.monotonic() < deadline:
-            if await connection.fetchval(load("chaos", "is_deleting_waits.sql")):
-                return True
-            await asyncio.sleep(_POLL_S)
-    return False
-
-
 async def _check(stage: Stage, job_ids: Sequence[str], events: Sequence[str]) -> None:
     """Each is completed, with one effect, and none waits any more."""
-    ends = await extra_webhooks.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
-    if [status for status, _ in ends.values()] != ["completed"] * _COUNT:
-        stage.complaints.append(f"The fault's own webhooks ended as {sorted(ends.values())}.")
-    deadline = time.monotonic() + _ENDS_WITHIN_S
+    await extra_webhooks.all_complete(stage, job_ids, within_s=_ENDS_WITHIN_S)
     async with stage.connection() as connection:
         rows = await connection.fetch(load("chaos", "effects.sql"), list(events))
         counts = [row["effects"] for row in rows]
         if counts != [1] * _COUNT:
             stage.complaints.append(f"The fault's own webhooks had {counts} effects.")
-        while await connection.fetchval(load("chaos", "are_waiting.sql"), list(job_ids)):
-            if time.monotonic() > deadline:
-                stage.complaints.append("Webhooks that have ended still wait.")
-                break
-            await asyncio.sleep(_POLL_S)
+        await stage.until(
+            lambda: connection.fetchval(load("chaos", "none_waits.sql"), list(job_ids)),
+            within_s=_ENDS_WITHIN_S,
+            otherwise="Webhooks that have ended still wait.",
+        )
 
 
 FAULTS = (
