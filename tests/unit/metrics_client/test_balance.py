@@ -92,6 +92,7 @@ async def test_calls_go_on_with_the_replica_that_is_left(replicas: Replicas) -> 
     assert len(other.requests) == CALLS + 1
 
 
+@pytest.mark.slow
 async def test_a_replica_at_a_new_address_is_found(replicas: Replicas) -> None:
     """The name is asked again when a connection ends, as one does every half an hour at least."""
     one = await replicas.start("127.0.0.1")

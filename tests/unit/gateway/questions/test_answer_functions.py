@@ -166,6 +166,7 @@ async def test_a_process_whose_event_loop_hangs_is_replaced() -> None:
         assert functions.registry.get_sample_value(restarts)
 
 
+@pytest.mark.slow
 async def test_a_process_whose_threads_all_hang_is_replaced() -> None:
     async with asking(hang_after_s=2.0) as functions:
         before = await functions.process_id()
