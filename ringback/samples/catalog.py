@@ -25,7 +25,7 @@ def sample(name: str) -> bytes:
         if name in _names_in(folder):
             readable = files(_PACKAGE).joinpath(folder, f"{name}.json").read_bytes()
             return orjson.dumps(orjson.loads(readable))
-    raise KeyError(name)
+    raise KeyError(f"There is no sample {name!r}. Samples: {', '.join(names())}.")
 
 
 def _names_in(folder: str) -> list[str]:

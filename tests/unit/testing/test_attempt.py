@@ -132,6 +132,11 @@ def test_a_test_may_be_a_plain_function() -> None:
     assert attempt_sync(succeed, HANG).outcome == "completed"
 
 
+def test_an_unknown_sample_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(KeyError, match=r"no sample 'end-of-call'.* end-of-call-report,"):
+        sample("end-of-call")
+
+
 async def test_a_module_runs_with_its_hooks() -> None:
     """Its handlers of the type run, after its start hooks; a failing hook is an error."""
     seen: list[str] = []
