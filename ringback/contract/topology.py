@@ -176,7 +176,7 @@ def accepting_topology() -> Topology:
 
 
 def republishing_topology() -> Topology:
-    """What processors publish to: the dead letters, the quarantine, and what is due."""
+    """Without these, a processor publishes nothing; without another one, only what goes there."""
     whole = topology(RetrySchedule(()))
     return Topology(
         exchanges=tuple(one for one in whole.exchanges if one.name in {DEAD, WEBHOOKS}),

@@ -11,6 +11,8 @@ The others are of the connection, of another transaction, or of the server, and 
 _NAMES_ONLY = "42"
 """Syntax and access rules: the texts of these errors name objects. Others may contain values."""
 
+_MAX_DETAIL = 200
+
 _OBJECTS = ("table_name", "column_name", "constraint_name")
 
 
@@ -25,6 +27,11 @@ class StatementRefusedError(Exception):
 def reason_of(exc: BaseException) -> str:
     """What failed, for a log line: the statement that is refused, else the class of the error."""
     return str(refusal(exc) or type(exc).__name__)
+
+
+def detail_of(exc: BaseException) -> str:
+    """What an error says, for a log line. Its DETAIL, which may quote a row, is left out."""
+    return str(refusal(exc) or exc)[:_MAX_DETAIL]
 
 
 def refusal(exc: BaseException) -> StatementRefusedError | None:

@@ -8,6 +8,7 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
+from ringback.runtime.postgres.refusal import detail_of
 
 _RECENTLY_S = 300.0
 _INCOMPLETE_FOR_S = 10.0
@@ -85,7 +86,7 @@ class DatabaseWatch:
             self._unavailable_since = self._last_unavailable
         if begins and not isinstance(exc, _SETUP_ERRORS):
             log.error(
-                LogEvent.DATABASE_UNAVAILABLE, reason=type(exc).__name__, detail=str(exc)[:200]
+                LogEvent.DATABASE_UNAVAILABLE, reason=type(exc).__name__, detail=detail_of(exc)
             )
 
     def answered(self) -> None:

@@ -15,6 +15,7 @@ from ringback.contract.retry_schedule import FIRST_ATTEMPT, Attempt, RetrySchedu
 from ringback.contract.status import AttemptOutcome, DeadReason, Status, WaitReason
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.runtime.observability.instruments import Exemplars, Instruments
+from ringback.runtime.postgres.refusal import detail_of
 from ringback.services.processor.attempt.context import AttemptContext
 from ringback.services.processor.attempt.result import Wait
 from ringback.services.processor.consume.message import Message
@@ -174,7 +175,7 @@ class ProcessorInstruments:
 
     @staticmethod
     def pause_unknown(exc: BaseException) -> None:
-        log.warning(LogEvent.PAUSE_UNKNOWN, reason=type(exc).__name__, detail=str(exc)[:200])
+        log.warning(LogEvent.PAUSE_UNKNOWN, reason=type(exc).__name__, detail=detail_of(exc))
 
     def dead_lettered(
         self, reason: DeadReason, accepted_as: JobId | None, **fields: object

@@ -5,7 +5,7 @@ import traceback
 import asyncpg
 import pytest
 
-from ringback.runtime.postgres.refusal import refusal
+from ringback.runtime.postgres.refusal import detail_of, refusal
 
 REFUSED = [
     asyncpg.InsufficientPrivilegeError,
@@ -68,3 +68,12 @@ def test_names_are_shown_and_values_are_not() -> None:
     assert "raise row" in shown
     assert "s3cret" not in shown
     assert str(refusal(missing)).endswith(" 42501: permission denied for table calls")
+
+
+def test_the_detail_of_a_log_line_quotes_no_row() -> None:
+    row = asyncpg.CheckViolationError('new row violates check "c"')
+    row.detail = "Failing row contains (s3cret)."
+    assert "s3cret" in str(row)
+
+    assert detail_of(row) == "CheckViolationError 23514"
+    assert detail_of(OSError("No route to the host.")) == "No route to the host."

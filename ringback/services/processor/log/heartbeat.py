@@ -12,6 +12,7 @@ import structlog
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.postgres.refusal import detail_of
 
 _PACKAGE = "ringback.services.processor.log"
 _EVERY_S = 1.0
@@ -68,7 +69,7 @@ class Heartbeat:
         except DATABASE_UNAVAILABLE_ERRORS as exc:
             if not self._is_failing:
                 log.warning(
-                    LogEvent.HEARTBEAT_FAILED, reason=type(exc).__name__, detail=str(exc)[:200]
+                    LogEvent.HEARTBEAT_FAILED, reason=type(exc).__name__, detail=detail_of(exc)
                 )
             self._is_failing = True
         else:

@@ -13,6 +13,7 @@ from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.housekeeping import clean_up, create_partitions
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.postgres.refusal import detail_of
 from ringback.services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 from ringback.services.processor.log.commit_batcher import (
     CommitBatcher,
@@ -115,7 +116,7 @@ async def clean_up_hourly(pool: asyncpg.Pool, *, retention_days: int) -> None:
                 cleaned_on = today
         except DATABASE_UNAVAILABLE_ERRORS as exc:
             log.warning(
-                LogEvent.HOUSEKEEPING_FAILED, reason=type(exc).__name__, detail=str(exc)[:200]
+                LogEvent.HOUSEKEEPING_FAILED, reason=type(exc).__name__, detail=detail_of(exc)
             )
             await asyncio.sleep(_AFTER_FAILURE_S)
         else:

@@ -16,6 +16,7 @@ from ringback.contract.status import WaitReason
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.postgres.refusal import detail_of
 from ringback.services.processor.attempt.context import AttemptContext
 from ringback.services.processor.attempt.result import Wait
 from ringback.services.processor.database_watch import DatabaseWatch
@@ -125,7 +126,7 @@ class TurnWatch:
                     await self._check()
                 except DATABASE_UNAVAILABLE_ERRORS as exc:
                     log.warning(
-                        LogEvent.ORDER_NOT_CHECKED, reason=type(exc).__name__, detail=str(exc)[:200]
+                        LogEvent.ORDER_NOT_CHECKED, reason=type(exc).__name__, detail=detail_of(exc)
                     )
 
     async def _check(self) -> None:

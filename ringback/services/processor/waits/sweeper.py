@@ -17,6 +17,7 @@ from ringback.contract.telemetry import LogEvent
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.postgres.refusal import detail_of
 from ringback.runtime.process.background import run_and_flush
 from ringback.services.processor.attempt.result import Wait
 from ringback.services.processor.instruments import ProcessorInstruments
@@ -121,7 +122,7 @@ class WaitSweeper:
             except DATABASE_UNAVAILABLE_ERRORS as exc:
                 if not is_failing:
                     log.warning(
-                        LogEvent.WAITS_NOT_SWEPT, reason=type(exc).__name__, detail=str(exc)[:200]
+                        LogEvent.WAITS_NOT_SWEPT, reason=type(exc).__name__, detail=detail_of(exc)
                     )
                 is_failing = True
             await self._pause()
