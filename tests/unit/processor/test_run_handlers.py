@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from ringback.contract.redaction.scrub import REDACTED
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, PermanentFailure
 from ringback.services.processor.attempt.result import AttemptResult
@@ -50,6 +51,11 @@ class UnprintableError(Exception):
         (ValueError(), AttemptOutcome.FAILED, "The handler raised without a message."),
         (UnprintableError(), AttemptOutcome.FAILED, "The handler raised without a message."),
         (ValueError("a\x00b\ud800" + "m" * 9_999), AttemptOutcome.FAILED, "a�b�" + "m" * 1_996),
+        (
+            ValueError("401 for url 'https://u:pw@maps.example/v1?key=AIza1&city=Bern'"),
+            AttemptOutcome.FAILED,
+            f"401 for url 'https://{REDACTED}@maps.example/v1?key={REDACTED}&city=Bern'",
+        ),
         (TimeoutError("its own"), AttemptOutcome.FAILED, "its own"),
         (SystemExit(3), AttemptOutcome.FAILED, "3"),
         (KeyboardInterrupt(), AttemptOutcome.FAILED, "The handler raised without a message."),
@@ -60,7 +66,7 @@ class UnprintableError(Exception):
 async def test_the_first_error_ends_the_attempt(
     error: BaseException, outcome: AttemptOutcome, message: str
 ) -> None:
-    """The result has its class and its text, cut and cleaned; later handlers do not run."""
+    """The result has its class and its text, cut and without secrets; later handlers do not run."""
 
     async def fail(_: Event) -> None:
         await asyncio.sleep(0)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ringback.contract.json_text import sanitize_text
-from ringback.contract.redaction.scrub import scrub_secrets
+from ringback.contract.redaction.scrub import scrub_secrets, without_url_secrets
+from ringback.contract.redaction.secret_names import judge
 from ringback.contract.retry_schedule import LONGEST_DELAY_MS, RetrySchedule
 from ringback.contract.status import AttemptOutcome, WaitReason
 from ringback.handlers import PermanentFailure
@@ -83,11 +84,15 @@ def completed(call_update: CallUpdate | None = None) -> AttemptResult:
 
 
 def failed(error_class: str, error_message: str, *, permanent: bool = False) -> AttemptResult:
-    """A failed attempt. Its texts are cut and cleaned, so any store accepts them."""
+    """A failed attempt. Its texts are cut and cleaned, so any store accepts them.
+
+    HTTP clients quote the URL that failed, in which a key or a password may be.
+    """
+    message = sanitize_text(error_message)[:_MAX_ERROR_MESSAGE]
     return AttemptResult(
         AttemptOutcome.PERMANENT if permanent else AttemptOutcome.FAILED,
         error_class=sanitize_text(error_class)[:MAX_ERROR_CLASS],
-        error_message=sanitize_text(error_message)[:_MAX_ERROR_MESSAGE],
+        error_message=without_url_secrets(message, [], judge)[:_MAX_ERROR_MESSAGE],
     )
 
 
