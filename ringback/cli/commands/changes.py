@@ -30,7 +30,7 @@ changes = App(
 )
 
 _Action = Literal[
-    "", "retry", "replay", "bulk_retry", "bulk_retry_paused", "bulk_retry_resumed",
+    "retry", "replay", "bulk_retry", "bulk_retry_paused", "bulk_retry_resumed",
     "bulk_retry_stopped", "bulk_retry_ended", "discard", "pause", "resume",
     "run_duplicate", "set_destination", "release_wait", "cancel_wait",
 ]  # fmt: skip
@@ -40,7 +40,7 @@ _Action = Literal[
 class _Filter:
     """The options that select changes, as typed."""
 
-    action: _Action
+    action: _Action | None
     actor: str
     job: str
     since: str
@@ -53,7 +53,7 @@ class _Filter:
         """Raises the errors of `resolve_job_id`."""
         now = datetime.now(UTC)
         return client.changes(
-            action=ChangeAction.Value(f"CHANGE_ACTION_{self.action.upper() or 'UNSPECIFIED'}"),
+            action=ChangeAction.Value(f"CHANGE_ACTION_{(self.action or 'UNSPECIFIED').upper()}"),
             actor=self.actor,
             job_id=await resolve_job_id(client, self.job) if self.job else "",
             start_time=point_in_time(self.since, now) if self.since else None,
@@ -66,7 +66,7 @@ class _Filter:
 @changes.default
 async def _list(
     *,
-    action: Annotated[_Action, Parameter(show_default=False, show_choices=False)] = "",
+    action: Annotated[_Action | None, Parameter(show_default=False, show_choices=False)] = None,
     actor: OptionalText = "",
     job: OptionalText = "",
     since: OptionalText = "",

@@ -45,26 +45,26 @@ waiting = App(
     help_epilogue=_EXAMPLES,
 )
 
-_Why = Literal["", "retry", "destination", "order", "forward", "cancelled"]
+_Why = Literal["retry", "destination", "order", "forward", "cancelled"]
 _Job = Annotated[
     str | None,
     text("The job id of one webhook, or its beginning. Without it, the options select webhooks."),
 ]
 _Destination = Annotated[str, text("Only those that wait for this destination.")]
-_WhyOption = Annotated[_Why, Parameter(show_default=False, show_choices=False)]
+_WhyOption = Annotated[_Why | None, Parameter(show_default=False, show_choices=False)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
     """The options that select webhooks, as typed."""
 
-    why: _Why = ""
+    why: _Why | None = None
     destination: str = ""
     org: str = ""
 
     @property
     def reason(self) -> WaitReason.ValueType:
-        name = f"WAIT_REASON_{self.why.upper() or 'UNSPECIFIED'}"
+        name = f"WAIT_REASON_{(self.why or 'UNSPECIFIED').upper()}"
         return WaitReason.Value(name)
 
     def message(self) -> WaitingFilter:
@@ -74,7 +74,7 @@ class _Filter:
 @waiting.command(name="list")
 async def _list(
     *,
-    why: _WhyOption = "",
+    why: _WhyOption = None,
     destination: _Destination = "",
     org: Org = "",
     limit: Limit = 20,
@@ -110,7 +110,7 @@ async def _now(
     job: _Job = None,
     /,
     *,
-    why: _WhyOption = "",
+    why: _WhyOption = None,
     destination: _Destination = "",
     org: Org = "",
     reason: Reason,
@@ -134,7 +134,7 @@ def _cancel(
     job: _Job = None,
     /,
     *,
-    why: _WhyOption = "",
+    why: _WhyOption = None,
     destination: _Destination = "",
     org: Org = "",
     reason: str,

@@ -27,7 +27,10 @@ def print_table(console: Console, deliveries: Iterable[Delivery], now: datetime)
     if not shown:
         return
     job = _SHORT_ID if console.is_terminal and console.width < _WIDE else _UUID
-    types = [printable(one.event_type) for one in shown]
+    types = [
+        printable(f"{one.event_type}, forward {one.forward}" if one.forward else one.event_type)
+        for one in shown
+    ]
     ages = [age(one.created_at, now) for one in shown]
     arrived = max(len("arrived"), *map(len, ages))
     width = max(len("type"), *map(len, types))
@@ -51,7 +54,8 @@ def print_found(
     count = len(found.deliveries)
     webhooks = plural(count, "webhook") if count else "No webhook"
     is_all = not found.HasField("searched_until")
-    console.print()
+    if count:
+        console.print()
     if is_all:
         console.print(f"{webhooks} matched{'; these are all' if count else ''}.", soft_wrap=True)
         return

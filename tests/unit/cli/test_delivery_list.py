@@ -59,7 +59,7 @@ def test_the_options_are_filters(service: ScriptedService, ringback: Ringback) -
     expected.start_time.CopyFrom(at(0))
     expected.end_time.CopyFrom(at(1800))
     assert service.requests == [expected, expected]
-    assert short == long == (0, "\nNo webhook matched.\n", "")
+    assert short == long == (0, "No webhook matched.\n", "")
 
 
 @pytest.mark.parametrize(("option", "value"), [("--status", "lost"), ("--since", "soon")])
@@ -153,3 +153,16 @@ def test_json_has_all_pages(service: ScriptedService, ringback: Ringback) -> Non
     assert len(document["deliveries"]) == 3
     assert document["searchedUntil"] == "2026-01-27T06:29:40.000Z"
     assert not document["nextPageToken"]
+
+
+def test_a_forward_is_marked_beside_the_webhook_that_it_sends(
+    service: ScriptedService, ringback: Ringback
+) -> None:
+    """Both have the same type."""
+    found = page(2)
+    found.deliveries[0].forward = "crm"
+    service.answer = lambda _: found
+
+    lines = ringback("delivery", "list").out.splitlines()
+
+    assert ["hang, forward crm" in line for line in lines[1:3]] == [True, False]
