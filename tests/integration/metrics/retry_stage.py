@@ -16,8 +16,10 @@ from chaos.fault_proxy import FaultProxy
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE, accepting_topology
 from ringback.metrics.v1.admin_service_pb2 import (
+    CreateRetryRunRequest,
     DiscardDeadLetterRequest,
     RetryDeliveryRequest,
+    RetryRun,
     RunDuplicateRequest,
 )
 from ringback.runtime.amqp import topology
@@ -234,6 +236,22 @@ def unconsumed(session_nodes: SessionNodes) -> Iterator[str]:
     yield loop.run(prepare())
     loop.run(stack.aclose())
     loop.close()
+
+
+async def create_run(stage: RetryStage, principal: Principal = SERVICE, **fields: Any) -> RetryRun:
+    defaults: dict[str, Any] = {"reason": "Fixed.", "rate_per_second": 100}
+    request = CreateRetryRunRequest(**defaults | fields)
+    answer = await stage.api.create_retry_run(request, stage.call(principal))
+    run: RetryRun = answer.run
+    return run
+
+
+async def made_retries(stage: RetryStage) -> list[asyncpg.Record]:
+    """The retries, each with the webhook that it created."""
+    return await stage.database.fetch(
+        "SELECT retry.*, log.status, log.attempts, log.dedup_key FROM webhook_retries AS retry"
+        " JOIN webhook_delivery_log AS log ON log.id = retry.new_id ORDER BY retry.original"
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import grpc
 import pytest
 from structlog.testing import capture_logs
@@ -32,6 +31,8 @@ from tests.integration.metrics.retry_stage import (
     THEIRS,
     WORKS,
     RetryStage,
+    create_run,
+    made_retries,
     retry_stage,
 )
 from tests.integration.processor.place import Place
@@ -52,16 +53,6 @@ def replica(stage: RetryStage, **changes: Any) -> AbstractAsyncContextManager[An
     """It ends like a killed one: its leases stay."""
     tools = replace(stage.tools, **changes)
     return run_in_background(lambda: RetryRunner(tools).run(interval_s=0.1))
-
-
-async def create(
-    stage: RetryStage, principal: Principal = SERVICE, **fields: Any
-) -> admin.RetryRun:
-    defaults: dict[str, Any] = {"reason": "Fixed.", "rate_per_second": 100}
-    request = admin.CreateRetryRunRequest(**defaults | fields)
-    answer = await stage.api.create_retry_run(request, stage.call(principal))
-    run: admin.RetryRun = answer.run
-    return run
 
 
 async def shown(stage: RetryStage, run: admin.RetryRun) -> admin.RetryRun:
@@ -91,14 +82,6 @@ async def actions(stage: RetryStage) -> list[str]:
     return [line["action"] for line in await stage.audit()]
 
 
-async def made(stage: RetryStage) -> list[asyncpg.Record]:
-    """The retries, each with the webhook that it created."""
-    return await stage.database.fetch(
-        "SELECT retry.*, log.status, log.attempts, log.dedup_key FROM webhook_retries AS retry"
-        " JOIN webhook_delivery_log AS log ON log.id = retry.new_id ORDER BY retry.original"
-    )
-
-
 @pytest.mark.usefixtures("processor")
 async def test_a_killed_process_is_continued_by_another(
     idle: RetryStage, place: Place, tmp_path: Path
@@ -106,7 +89,7 @@ async def test_a_killed_process_is_continued_by_another(
     """Real processes, and SIGKILL in the middle of a run: no webhook is retried twice."""
     letters = [await idle.bury() for _ in range(15)]
     # The next is due in ten seconds.
-    run = await create(idle, rate_per_second=0.1)
+    run = await create_run(idle, rate_per_second=0.1)
     settings = {
         "amqp_url": place.amqp_url,
         "database_url": place.database_url,
@@ -127,7 +110,7 @@ async def test_a_killed_process_is_continued_by_another(
 
     assert last.state == admin.RETRY_RUN_STATE_FINISHED
     assert (last.retried, last.completed, last.skipped) == (15, 15, 0)
-    retries = await made(idle)
+    retries = await made_retries(idle)
     assert [retry["original"] for retry in retries] == letters
     assert {retry["attempts"] for retry in retries} == {1}
     assert (await actions(idle)).count("bulk_retry_ended") == 1
@@ -136,7 +119,7 @@ async def test_a_killed_process_is_continued_by_another(
 async def test_a_lease_keeps_other_replicas_away(idle: RetryStage) -> None:
     """Of two replicas, one works on a run."""
     await idle.bury()
-    run = await create(idle)
+    run = await create_run(idle)
 
     async with replica(idle), replica(idle):
         await eventually(idle.retries)
@@ -149,9 +132,9 @@ async def test_a_lease_keeps_other_replicas_away(idle: RetryStage) -> None:
 async def test_an_organisation_does_not_hold_up_others(idle: RetryStage) -> None:
     """Its third run waits for its turn, unless it is stopped. One has an unknown role: it ends."""
     await idle.database.execute("UPDATE webhook_processing SET paused = true")
-    first, second, third, fourth = [await create(idle, TENANT) for _ in range(4)]
-    theirs = await create(idle, STRANGER)
-    unknown = await create(idle)
+    first, second, third, fourth = [await create_run(idle, TENANT) for _ in range(4)]
+    theirs = await create_run(idle, STRANGER)
+    unknown = await create_run(idle)
     await idle.database.execute(
         "UPDATE webhook_retry_runs SET role = 'auditor' WHERE id = $1", UUID(unknown.run_id)
     )
@@ -177,8 +160,8 @@ async def test_an_organisation_does_not_hold_up_others(idle: RetryStage) -> None
 
 async def test_an_organisation_decides_about_runs_of_its_webhooks(idle: RetryStage) -> None:
     """Also if the service began them for it. A run for all organisations is not its own."""
-    run = await create(idle, filter=admin.DeadLetterFilter(org_id=str(OURS)))
-    of_all = await create(idle)
+    run = await create_run(idle, filter=admin.DeadLetterFilter(org_id=str(OURS)))
+    of_all = await create_run(idle)
 
     changed = [await change(idle, verb, run, TENANT) for verb in ("pause", "resume", "stop")]
     with pytest.raises(ApiError) as caught:
@@ -195,8 +178,8 @@ async def test_a_run_whose_statement_is_refused_waits_longer_each_time(idle: Ret
     """It shows the error and leaves its place to others; it goes on once the right is there."""
     original = await completed(idle)
     letter = await idle.bury()
-    refused = [await create(idle, **replays()) for _ in range(2)]
-    other = await create(idle)
+    refused = [await create_run(idle, **replays()) for _ in range(2)]
+    other = await create_run(idle)
     await idle.database.execute(f"REVOKE EXECUTE {REPLAY} FROM ringback_operator")
 
     async with replica(idle):
@@ -233,8 +216,8 @@ async def test_a_pause_survives_a_restart(idle: RetryStage) -> None:
     """Another run ends meanwhile; the paused one retries nothing until it is resumed."""
     letter = await idle.bury()
     await idle.bury(scripted("other"))
-    paused = await create(idle, filter=admin.DeadLetterFilter(event_type="test.plain"))
-    other = await create(idle, filter=admin.DeadLetterFilter(event_type="test.other"))
+    paused = await create_run(idle, filter=admin.DeadLetterFilter(event_type="test.plain"))
+    other = await create_run(idle, filter=admin.DeadLetterFilter(event_type="test.other"))
     assert (await change(idle, "pause", paused)).message == "Paused by ada."
     await idle.database.execute("UPDATE webhook_processing SET paused = true")
 
@@ -254,7 +237,7 @@ async def test_a_stopped_run_ends_once_and_is_then_fixed(retrying: RetryStage) -
     """Also a paused one. Each change is in the audit; a second stop changes nothing."""
     await retrying.bury()
     await retrying.database.execute("UPDATE webhook_processing SET paused = true")
-    run = await create(retrying)
+    run = await create_run(retrying)
     await change(retrying, "pause", run)
     await change(retrying, "pause", run)
     await change(retrying, "stop", run)
@@ -271,7 +254,7 @@ async def test_a_stopped_run_ends_once_and_is_then_fixed(retrying: RetryStage) -
 
 async def test_a_run_whose_caller_is_gone_stops(idle: RetryStage) -> None:
     """Its replica was killed, so that nobody could stop it. A run without a caller goes on."""
-    run = await create(idle)
+    run = await create_run(idle)
     await idle.database.execute("UPDATE webhook_retry_runs SET followed_until = now()")
 
     async with replica(idle, abandoned_after_s=0.1):
@@ -285,7 +268,7 @@ async def test_a_run_whose_caller_comes_back_after_an_outage_goes_on(idle: Retry
     run retries nothing.
     """
     await idle.bury()
-    run = await create(idle)
+    run = await create_run(idle)
     follow = "UPDATE webhook_retry_runs SET followed_until = now() + $1 * interval '1 second'"
     await idle.database.execute(follow, -1)
     begun = (await shown(idle, run)).updated_at
@@ -305,12 +288,12 @@ async def test_a_run_whose_caller_comes_back_after_an_outage_goes_on(idle: Retry
 
 async def test_a_repeated_request_is_one_run(idle: RetryStage) -> None:
     """Another organisation sees neither the run nor its changes."""
-    first, second = [await create(idle, request_id=str(uuid4())) for _ in range(2)]
+    first, second = [await create_run(idle, request_id=str(uuid4())) for _ in range(2)]
     request_id = str(uuid4())
     filtered = admin.DeadLetterFilter(event_type="test.plain", org_id=str(uuid4()))
     filtered.start_time.FromJsonString("2020-01-01T00:00:00.123456789Z")
     fields: dict[str, Any] = {"request_id": request_id, "filter": filtered, "rate_per_second": 0.1}
-    same = [await create(idle, **fields) for _ in range(2)]
+    same = [await create_run(idle, **fields) for _ in range(2)]
 
     listed = await idle.api.list_retry_runs(admin.ListRetryRunsRequest(page_size=2), idle.call())
     rest = await idle.api.list_retry_runs(
@@ -319,7 +302,7 @@ async def test_a_repeated_request_is_one_run(idle: RetryStage) -> None:
     hidden = await idle.api.list_retry_runs(admin.ListRetryRunsRequest(), idle.call(STRANGER))
 
     with pytest.raises(ApiError, match="request_id was used for another run"):
-        await create(idle, request_id=request_id, limit=7)
+        await create_run(idle, request_id=request_id, limit=7)
 
     assert same[0].run_id == same[1].run_id
     assert [run.run_id for run in (*listed.runs, *rest.runs)] == [
@@ -356,14 +339,14 @@ async def test_completed_webhooks_are_replayed_once(retrying: RetryStage) -> Non
         originals[0],
     )
 
-    last = await ended(retrying, await create(retrying, **replays()))
-    second = await ended(retrying, await create(retrying, **replays()))
-    third = await ended(retrying, await create(retrying, **replays(include_replays=True)))
+    last = await ended(retrying, await create_run(retrying, **replays()))
+    second = await ended(retrying, await create_run(retrying, **replays()))
+    third = await ended(retrying, await create_run(retrying, **replays(include_replays=True)))
 
     assert [(run.matched, run.retried, run.completed) for run in (last, second, third)] == [
         *((3, 3, 3), (0, 0, 0), (3, 3, 3))
     ]
-    retries = await made(retrying)
+    retries = await made_retries(retrying)
     assert [retry["original"] for retry in retries[:3]] == originals
     assert {retry["original"] for retry in retries[3:]} == {
         retry["new_id"] for retry in retries[:3]
