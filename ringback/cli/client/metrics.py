@@ -16,6 +16,7 @@ from rich.console import RenderableType
 
 from ringback.cli.client.addresses import local_ports
 from ringback.cli.client.signing import Claims, signer, whoami
+from ringback.cli.options import Flag
 from ringback.cli.terminal import BadInputError, CommandError, out, write_json
 from ringback.local.console import printable
 from ringback.local.ports import LOOPBACK
@@ -106,7 +107,7 @@ _TIMEOUT_S = 15.0
 class CommonOptions:
     """The options of every command that uses the metrics API."""
 
-    json: Annotated[bool, Parameter(negative="", show_default=False)] = False
+    json: Flag = False
     """Print JSON, in the format of the REST API."""
     data: Path = Path(".ringback")
     """The data folder of `ringback up`."""

@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.table import Table
 from rich.text import Text
 
+from ringback.cli.options import Flag
 from ringback.cli.terminal import EXIT_FAILED, BadInputError, JsonFlag, complain, out, write_json
 from ringback.cli.views.formatting import plural
 from ringback.cli.views.layout import table, words
@@ -41,7 +42,7 @@ handlers = App(
 @handlers.command
 def check(
     *modules: str,
-    strict: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    strict: Flag = False,
     json: JsonFlag = False,
 ) -> int:
     """List the handlers, hooks and functions with @answers of modules, and every mistake in them.

@@ -16,6 +16,7 @@ import asyncpg
 import orjson
 
 from ringback.runtime.endpoints.instruments import EndpointsFileInstruments
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
 from ringback.runtime.postgres.refusal import refusal
 from ringback.runtime.process.background import run_in_background
@@ -23,7 +24,6 @@ from ringback.services.gateway.endpoints.endpoint import Endpoint
 from ringback.services.gateway.endpoints.refusals import RefusalCounts
 from ringback.services.gateway.endpoints.table import EndpointTable
 from ringback.services.gateway.instruments import GatewayInstruments
-from ringback.services.gateway.log.delivery_log import WRITE_ERRORS
 
 _PACKAGE = "ringback.services.gateway.endpoints"
 
@@ -73,7 +73,7 @@ class EndpointReporter:
             async with run_in_background(self._run):
                 yield
         finally:
-            with suppress(*WRITE_ERRORS):
+            with suppress(*DATABASE_UNAVAILABLE_ERRORS):
                 async with asyncio.timeout(_FORGET_S):
                     sql = load(_PACKAGE, "forget_gateway.sql")
                     await self._pool.execute(sql, self._instance_id)
@@ -85,7 +85,7 @@ class EndpointReporter:
                     await self._report()
             except Exception as exc:  # ruff: ignore[blind-except]  # a report is not worth a gateway
                 # The log of an outage is that of the pending rows.
-                is_outage = isinstance(exc, WRITE_ERRORS) and refusal(exc) is None
+                is_outage = isinstance(exc, DATABASE_UNAVAILABLE_ERRORS) and refusal(exc) is None
                 if not is_outage and not self._has_failed:
                     self._has_failed = True
                     self._instruments.failed()

@@ -24,12 +24,6 @@ from ringback.services.gateway.instruments import GatewayInstruments
 
 _PACKAGE = "ringback.services.gateway.log"
 
-WRITE_ERRORS: tuple[type[BaseException], ...] = (
-    *DATABASE_UNAVAILABLE_ERRORS,
-    asyncpg.PostgresError,
-)
-"""The database is unavailable, not migrated, or denies access."""
-
 INVALID_ROW_ERRORS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -57,8 +51,8 @@ class DeliveryLog:
     async def write(self, rows: Sequence[PendingRow], *, accepted: int | None) -> int:
         """Insert the rows, and the ledger's count if given; return how many rows were lost.
 
-        Only rows whose data PostgreSQL rejects are lost. Raises one of WRITE_ERRORS when the same
-        call may succeed later; repeating it is safe.
+        Only rows whose data PostgreSQL rejects are lost. Raises one of DATABASE_UNAVAILABLE_ERRORS
+        when the same call may succeed later; repeating it is safe.
         """
         try:
             await self._write_at_once(rows, accepted)
@@ -174,7 +168,7 @@ class PendingRows:
             try:
                 await self._write_batch()
                 wait_s = _FIRST_WAIT_S
-            except WRITE_ERRORS as exc:
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
                 self._instruments.pending_rows_stuck(exc)
                 await (asyncio.sleep(wait_s) if self._stopping.is_set() else self._pause(wait_s))
                 wait_s = min(wait_s * 2, _MAX_WAIT_S)
@@ -206,7 +200,7 @@ class PendingRows:
         try:
             async with asyncio.timeout(_WRITE_TIMEOUT_S):
                 return await self._log.write(batch, accepted=accepted)
-        except WRITE_ERRORS:
+        except DATABASE_UNAVAILABLE_ERRORS:
             raise
         except Exception:  # ruff: ignore[blind-except]  # lose the batch, keep the writer
             self._instruments.failed()

@@ -15,9 +15,10 @@ import asyncpg
 
 from ringback.contract.json_text import NotJsonError, TooDeepError, read_json
 from ringback.contract.redaction.redaction import Redaction
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
 from ringback.runtime.process.background import run_and_flush
-from ringback.services.gateway.log.delivery_log import INVALID_ROW_ERRORS, WRITE_ERRORS
+from ringback.services.gateway.log.delivery_log import INVALID_ROW_ERRORS
 from ringback.services.gateway.questions.answers import Reply
 from ringback.services.gateway.questions.instruments import QuestionInstruments
 from ringback.services.gateway.webhook import AcceptedWebhook, batch_of
@@ -51,7 +52,7 @@ class Table(Protocol):
         ...
 
     async def write(self, rows: Sequence[Row]) -> None:
-        """Insert rows. Raises one of WRITE_ERRORS; repeating it is safe."""
+        """Insert rows. Raises one of DATABASE_UNAVAILABLE_ERRORS; repeating it is safe."""
         ...
 
 
@@ -161,7 +162,7 @@ class QuestionLog:
                 return await self._table.write(rows)
             except INVALID_ROW_ERRORS:
                 raise
-            except WRITE_ERRORS as exc:
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
                 self._instruments.rows_stuck(exc)
                 await self._pause()
 
